@@ -1,0 +1,61 @@
+//! Every bound of the engine, by name, unit last. Relations between bounds are asserted when this compiles.
+
+use super::Span;
+
+/// Longest body of a message.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest name of a queue or exchange, in bytes of UTF-8 (AMQP's short string).
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest key, pattern, content type, correlation id, reply address.
+pub const KEY_BYTES_MAX: usize = 255;
+/// Headers of one message, names and values together.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// How deep lists and maps may nest in a header.
+pub const HEADER_DEPTH_MAX: usize = 32;
+/// Longest reason given with nack or reject; what is longer is cut there, so that an exception's text never refuses a settlement.
+pub const REASON_BYTES_MAX: usize = 1024;
+/// Most messages in one batch.
+pub const BATCH_MESSAGES_MAX: usize = 100_000;
+/// Most operations in one transaction.
+pub const TRANSACTION_OPERATIONS_MAX: usize = 100_000;
+/// Most bytes of bodies in one batch or transaction: one frame of the log.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Most priorities a queue may have; a message's priority is below its queue's number of them.
+pub const PRIORITIES_MAX: u32 = 255;
+/// Shortest lease.
+pub const LEASE_MS_MIN: u64 = 1;
+/// Longest time a delivery can be held, with all extensions.
+pub const LEASE_MS_MAX: u64 = 12 * 60 * 60 * 1000;
+/// Lease of a queue that does not say.
+pub const LEASE_MS_DEFAULT: u64 = 30 * 1000;
+/// Longest delay, TTL or backoff: 100 years keeps every sum far from the end of the number.
+pub const SPAN_MS_MAX: u64 = 100 * 366 * 24 * 60 * 60 * 1000;
+/// Attempts of a queue that does not say.
+pub const MAX_ATTEMPTS_DEFAULT: u32 = 20;
+/// Most queues in one broker.
+pub const QUEUES_MAX: usize = 1_000_000;
+/// Most exchanges in one broker.
+pub const EXCHANGES_MAX: usize = 100_000;
+/// Most bindings of one exchange.
+pub const BINDINGS_MAX: usize = 1_000_000;
+/// Most calls that may wait at once (blocked consumers and producers).
+pub const WAITING_CALLS_MAX: usize = 1_000_000;
+/// Memory for messages of a broker that does not say.
+pub const MEMORY_BYTES_DEFAULT: u64 = if cfg!(target_pointer_width = "32") {
+    512 * 1024 * 1024
+} else {
+    4 * 1024 * 1024 * 1024
+};
+/// What a message costs beside its body and properties, in the account of `memory_limit`.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 100;
+/// A settlement that waits for no sync is durable at the latest so long after it was written.
+pub const SYNC_DELAY_MS_MAX: Span = Span(10);
+/// Commands that wait in the driver's ring for whoever takes the lock next.
+pub const RING_COMMANDS_MAX: usize = 1024;
+
+const _: () = assert!(LEASE_MS_MIN <= LEASE_MS_DEFAULT && LEASE_MS_DEFAULT <= LEASE_MS_MAX);
+const _: () = assert!(LEASE_MS_MAX <= SPAN_MS_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX as u64 <= MEMORY_BYTES_DEFAULT);
+const _: () = assert!(PRIORITIES_MAX <= u8::MAX as u32);
+const _: () = assert!(BATCH_BYTES_MAX < u32::MAX as usize);

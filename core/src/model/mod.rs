@@ -1,0 +1,23 @@
+//! The nouns. Turns nothing into anything: values that every room speaks of.
+//! Owns: ids, messages, properties, options, time as plain numbers, every limit by name, the error.
+//! May use: nothing of ours. Never: knows a room.
+//! Invariant: a value that exists is within its limits once it has passed its `check`.
+
+mod error;
+mod header;
+mod id;
+pub mod limits;
+mod message;
+mod options;
+mod stats;
+mod time;
+
+pub use error::{Error, ErrorKind, Result};
+pub use header::{HeaderValue, Headers};
+pub use id::{CallId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};
+pub use message::{Body, Delivery, Durability, Message, Outgoing, Properties};
+pub use options::{
+    Backoff, DeadLetter, ExchangeKind, Overflow, QueueOptions, QueueSpec, check_name,
+};
+pub use stats::{BrokerStats, QueueStats};
+pub use time::{Span, Time};

@@ -1,0 +1,404 @@
+//! A queue's options: as they are passed (only what is said), and in force (everything decided).
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::limits::{
+    LEASE_MS_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN, MAX_ATTEMPTS_DEFAULT, NAME_BYTES_MAX,
+    PRIORITIES_MAX, SPAN_MS_MAX,
+};
+use super::{Durability, Error, ErrorKind, Result, Span};
+
+/// Refuses names that are empty, too long or hold control characters. `what` is "queue" or "exchange".
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::invalid(format!(
+            "the {what}'s name is empty; give it a name of 1 to {NAME_BYTES_MAX} bytes"
+        )));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "the {what}'s name has {} bytes, the limit is {NAME_BYTES_MAX}",
+            name.len()
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "the {what}'s name {name:?} holds control characters; use printable ones"
+        )));
+    }
+    Ok(())
+}
+
+/// What happens to a produce that finds no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// Refused with `QueueFull`.
+    #[default]
+    Reject,
+    /// The oldest ready message of the lowest priority makes room.
+    DropOldest,
+    /// Waits its turn.
+    Block,
+}
+
+/// How long a nacked message waits: `initial * factor^(attempt-1)`, at most `max`, spread by `jitter`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backoff {
+    /// After the first attempt.
+    pub initial: Span,
+    /// How much longer each time; at least 1.
+    pub factor: f64,
+    /// Never longer than this.
+    pub max: Span,
+    /// Part of the wait by which it is spread, evenly to both sides; 0 to 1.
+    pub jitter: f64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff {
+            initial: Span(1000),
+            factor: 2.0,
+            max: Span(300_000),
+            jitter: 0.1,
+        }
+    }
+}
+
+impl Backoff {
+    /// The same wait every time.
+    #[must_use]
+    pub fn constant(wait: Span) -> Backoff {
+        Backoff {
+            initial: wait,
+            factor: 1.0,
+            max: wait,
+            jitter: 0.0,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.factor.is_finite() || self.factor < 1.0 {
+            return Err(Error::invalid(format!(
+                "backoff.factor is {}; it must be a number of at least 1",
+                self.factor
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(Error::invalid(format!(
+                "backoff.jitter is {}; it must be between 0 and 1",
+                self.jitter
+            )));
+        }
+        check_span("backoff.initial", self.initial, 0, SPAN_MS_MAX)?;
+        check_span("backoff.max", self.max, 0, SPAN_MS_MAX)?;
+        if self.initial > self.max {
+            return Err(Error::invalid(format!(
+                "backoff.initial ({} ms) is above backoff.max ({} ms)",
+                self.initial.0, self.max.0
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Where messages go that cannot be handled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeadLetter {
+    /// `<queue>.dead`, created when first needed. Expired messages are discarded.
+    #[default]
+    Default,
+    /// A queue, created when first needed.
+    Queue(String),
+    /// An exchange and a routing key.
+    Exchange(String, String),
+    /// Nowhere: discarded and counted.
+    Off,
+}
+
+/// A queue's options as they are passed: what is left out takes its default in a new queue and is not compared with an old one's.
+///
+/// Serialised, these are the names of every language; durations are milliseconds; `null` means "no limit".
+///
+/// ```
+/// use ferrymq_core::model::{Overflow, QueueOptions};
+/// let options = QueueOptions { capacity: Some(Some(10)), overflow: Some(Overflow::Block), ..Default::default() };
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueOptions {
+    /// Most messages at once (ready + delayed + leased); `Some(None)`: no limit.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Option<u64>>,
+    /// Most bytes of bodies at once; `Some(None)`: no limit.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub capacity_bytes: Option<Option<u64>>,
+    /// What a produce does that finds no room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<Overflow>,
+    /// How long a delivery is its consumer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Span>,
+    /// Dead-lettered after so many attempts; `Some(None)`: never.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<Option<u32>>,
+    /// How long a nacked message waits.
+    #[serde(
+        deserialize_with = "backoff_passed",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub backoff: Option<Backoff>,
+    /// Where dead letters go: a name, `null` for `<queue>.dead`, `[exchange, key]`, or `false`.
+    #[serde(
+        deserialize_with = "dead_letter_passed",
+        serialize_with = "dead_letter_shown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub dead_letter: Option<DeadLetter>,
+    /// How long a message may wait; `Some(None)`: for ever.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Option<Span>>,
+    /// How many priorities there are, 1 to 255.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priorities: Option<u32>,
+    /// At most one message of a key is out at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered_keys: Option<bool>,
+    /// How safe its messages are; `Some(None)`: as the broker.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Option<Durability>>,
+}
+
+/// A queue's options in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueSpec {
+    /// Most messages at once.
+    pub capacity: Option<u64>,
+    /// Most bytes of bodies at once.
+    pub capacity_bytes: Option<u64>,
+    /// What a produce does that finds no room.
+    pub overflow: Overflow,
+    /// How long a delivery is its consumer's.
+    pub lease: Span,
+    /// Dead-lettered after so many attempts.
+    pub max_attempts: Option<u32>,
+    /// How long a nacked message waits.
+    pub backoff: Backoff,
+    /// Where dead letters go.
+    pub dead_letter: DeadLetter,
+    /// How long a message may wait.
+    pub ttl: Option<Span>,
+    /// How many priorities there are.
+    pub priorities: u32,
+    /// At most one message of a key is out at a time.
+    pub ordered_keys: bool,
+    /// How safe its messages are; `None`: as the broker.
+    pub durability: Option<Durability>,
+}
+
+impl Default for QueueSpec {
+    fn default() -> Self {
+        QueueSpec {
+            capacity: None,
+            capacity_bytes: None,
+            overflow: Overflow::Reject,
+            lease: Span(LEASE_MS_DEFAULT),
+            max_attempts: Some(MAX_ATTEMPTS_DEFAULT),
+            backoff: Backoff::default(),
+            dead_letter: DeadLetter::Default,
+            ttl: None,
+            priorities: 1,
+            ordered_keys: false,
+            durability: None,
+        }
+    }
+}
+
+impl QueueSpec {
+    /// The options in force once `passed` is applied to these. Errors: `InvalidArgument` naming option, value and limit.
+    pub fn with(&self, name: &str, passed: &QueueOptions) -> Result<QueueSpec> {
+        let mut spec = self.clone();
+        macro_rules! take {
+            ($($field:ident),*) => {$(
+                if let Some(value) = &passed.$field {
+                    spec.$field = value.clone();
+                }
+            )*};
+        }
+        take!(
+            capacity,
+            capacity_bytes,
+            overflow,
+            lease,
+            max_attempts,
+            backoff,
+            dead_letter,
+            ttl,
+            priorities,
+            ordered_keys,
+            durability
+        );
+        spec.check(name)?;
+        Ok(spec)
+    }
+
+    /// Errors: `QueueConflict` naming the first option of `passed` that differs from these.
+    pub fn compare(&self, name: &str, passed: &QueueOptions) -> Result<()> {
+        macro_rules! same {
+            ($($field:ident),*) => {$(
+                if let Some(value) = &passed.$field
+                    && *value != self.$field
+                {
+                    return Err(Error::new(ErrorKind::QueueConflict, format!(
+                        "queue {name:?} exists with {} = {:?}, this declares {:?}; declare it with the same value, leave the option out, or alter the queue",
+                        stringify!($field), self.$field, value
+                    )));
+                }
+            )*};
+        }
+        same!(
+            capacity,
+            capacity_bytes,
+            overflow,
+            lease,
+            max_attempts,
+            backoff,
+            dead_letter,
+            ttl,
+            priorities,
+            ordered_keys,
+            durability
+        );
+        Ok(())
+    }
+
+    fn check(&self, name: &str) -> Result<()> {
+        for (what, limit) in [
+            ("capacity", self.capacity),
+            ("capacity_bytes", self.capacity_bytes),
+            ("max_attempts", self.max_attempts.map(u64::from)),
+        ] {
+            if limit == Some(0) {
+                return Err(Error::invalid(format!(
+                    "{what} is 0; give at least 1, or None for no limit"
+                )));
+            }
+        }
+        check_span("lease", self.lease, LEASE_MS_MIN, LEASE_MS_MAX)?;
+        if let Some(ttl) = self.ttl {
+            check_span("ttl", ttl, 0, SPAN_MS_MAX)?;
+        }
+        self.backoff.check()?;
+        if self.priorities == 0 || self.priorities > PRIORITIES_MAX {
+            return Err(Error::invalid(format!(
+                "priorities is {}; it must be 1 to {PRIORITIES_MAX}",
+                self.priorities
+            )));
+        }
+        if self.ordered_keys && self.priorities > 1 {
+            return Err(Error::invalid(
+                "ordered_keys and priorities above 1 exclude each other: a later message of a key must not overtake; choose one",
+            ));
+        }
+        match &self.dead_letter {
+            DeadLetter::Queue(target) if target == name => Err(Error::invalid(format!(
+                "queue {name:?} names itself as dead_letter; name another queue, or False to discard"
+            ))),
+            DeadLetter::Queue(target) => check_name("dead-letter queue", target),
+            DeadLetter::Exchange(exchange, _) => check_name("dead-letter exchange", exchange),
+            DeadLetter::Default => check_name("dead-letter queue", &format!("{name}.dead")),
+            DeadLetter::Off => Ok(()),
+        }
+    }
+}
+
+fn check_span(what: &str, Span(ms): Span, min: u64, max: u64) -> Result<()> {
+    if (min..=max).contains(&ms) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{what} is {ms} ms; it must be {min} to {max} ms"
+    )))
+}
+
+/// Tells "not passed" (the field is missing) from "passed as null".
+fn passed<'de, T, D>(deserializer: D) -> std::result::Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+fn backoff_passed<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Backoff>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "backoff: a duration, or initial, factor, max, jitter")]
+    enum Form {
+        Constant(Span),
+        Full(Backoff),
+    }
+    Ok(Some(match Form::deserialize(deserializer)? {
+        Form::Constant(wait) => Backoff::constant(wait),
+        Form::Full(backoff) => backoff,
+    }))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "dead_letter: a queue's name, null, [exchange, key], or false"
+)]
+enum DeadLetterForm {
+    Off(bool),
+    Queue(String),
+    Exchange(String, String),
+    Default(()),
+}
+
+fn dead_letter_passed<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<DeadLetter>, D::Error> {
+    Ok(Some(match DeadLetterForm::deserialize(deserializer)? {
+        DeadLetterForm::Off(false) => DeadLetter::Off,
+        DeadLetterForm::Off(true) => {
+            return Err(serde::de::Error::custom(
+                "dead_letter is true; leave it out for <queue>.dead, or name a queue",
+            ));
+        }
+        DeadLetterForm::Queue(name) => DeadLetter::Queue(name),
+        DeadLetterForm::Exchange(exchange, key) => DeadLetter::Exchange(exchange, key),
+        DeadLetterForm::Default(()) => DeadLetter::Default,
+    }))
+}
+
+fn dead_letter_shown<S: serde::Serializer>(
+    value: &Option<DeadLetter>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let form = match value {
+        None | Some(DeadLetter::Default) => DeadLetterForm::Default(()),
+        Some(DeadLetter::Queue(name)) => DeadLetterForm::Queue(name.clone()),
+        Some(DeadLetter::Exchange(exchange, key)) => {
+            DeadLetterForm::Exchange(exchange.clone(), key.clone())
+        }
+        Some(DeadLetter::Off) => DeadLetterForm::Off(false),
+    };
+    form.serialize(serializer)
+}
+
+/// How an exchange routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeKind {
+    /// The key equals the pattern.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// Words separated by dots; `*` is one word, `#` none or more.
+    Topic,
+}

@@ -1,0 +1,5 @@
+//! The log.
+
+mod ticket;
+
+pub use ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
