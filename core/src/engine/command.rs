@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CallId, Delivery, ExchangeId, ExchangeKind, Message, MessageId, Outgoing, QueueId,
-    QueueOptions, QueueStats, BrokerStats, Result, SessionId, Span, Time, Token,
+    BrokerStats, CallId, Delivery, ExchangeId, ExchangeKind, Message, MessageId, Outgoing, QueueId,
+    QueueOptions, QueueStats, Result, SessionId, Span, Time, Token,
 };
 
 /// How long a call may wait for room or for a message.

@@ -3,6 +3,7 @@
 //! May use: nothing of ours. Never: knows a room.
 //! Invariant: a value that exists is within its limits once it has passed its `check`.
 
+mod departure;
 mod error;
 mod header;
 mod id;
@@ -12,6 +13,7 @@ mod options;
 mod stats;
 mod time;
 
+pub use departure::{Departure, Return};
 pub use error::{Error, ErrorKind, Result};
 pub use header::{HeaderValue, Headers};
 pub use id::{CallId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};

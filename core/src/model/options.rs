@@ -337,7 +337,10 @@ fn backoff_passed<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Backoff>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "backoff: a duration, or initial, factor, max, jitter")]
+    #[serde(
+        untagged,
+        expecting = "backoff: a duration, or initial, factor, max, jitter"
+    )]
     enum Form {
         Constant(Span),
         Full(Backoff),

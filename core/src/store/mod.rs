@@ -1,5 +1,17 @@
-//! The log.
+//! The log and the messages in memory. Turns records into frames and tickets, and bytes of an earlier life back into records.
+//! Owns: the group buffer, the watermark, the files' numbers, the table of messages.
+//! May use: model. Never: knows queues, consumers or protocols; does I/O.
+//! Invariant: a frame is whole or absent, and nothing is called synced that a sync did not cover.
+//!
+//! This is the first, simple log: one file that begins with a snapshot, written anew at each opening. Segments, reclaim and checkpoints come with the durable store.
 
+mod format;
+mod log;
+mod record;
+mod table;
 mod ticket;
 
+pub use log::{Log, LogError, Progress};
+pub use record::{Accepted, Moved, Record};
+pub use table::{Resident, State, Table};
 pub use ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};

@@ -1,0 +1,207 @@
+//! The way out: consume, hand over, serve those who wait.
+
+use std::sync::Arc;
+
+use crate::deliver::Waiter;
+use crate::model::limits::BATCH_MESSAGES_MAX;
+use crate::model::{
+    Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, SessionId,
+    Time,
+};
+use crate::queue::{Due, Position};
+use crate::settle::Lease;
+use crate::store::{Record, State};
+
+use super::calls::Waits;
+use super::{Engine, Outcome, Reply, Step, Wait};
+
+impl Engine {
+    /// Takes one message (`max` is `None`) or several; waits for the first if there is none.
+    #[inline]
+    pub(super) fn consume(
+        &mut self,
+        queue: QueueId,
+        session: SessionId,
+        max: Option<u32>,
+        auto_ack: bool,
+        wait: Wait,
+    ) -> Step {
+        if !self.sessions.contains(&session) {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the session was closed; open the broker anew",
+            ));
+        }
+        self.line(queue)?;
+        check_max(max)?;
+        let waiter = Waiter {
+            call: crate::model::CallId(0),
+            session,
+            max,
+            auto_ack,
+        };
+        if let Some(reply) = self.hand_to(queue.index, waiter) {
+            return Ok(Outcome::Once(Durability::Written, reply));
+        }
+        let waits = match wait {
+            Wait::No => false,
+            Wait::Until(at) => at > self.now,
+            Wait::Forever => true,
+        };
+        let many = max.is_some();
+        if !waits {
+            return Ok(Outcome::Now(nothing(many)));
+        }
+        let call = self.wait_until(Waits::Message { queue, many }, wait, Some(session))?;
+        self.line(queue)?.consumers.join(Waiter { call, ..waiter });
+        Ok(Outcome::Waits(call))
+    }
+
+    /// What there is for a consumer; `None` when there is nothing.
+    #[inline]
+    fn hand_to(&mut self, index: u32, waiter: Waiter) -> Option<Reply> {
+        let Some(max) = waiter.max else {
+            let position = self.next_ready(index)?;
+            let delivery = self.hand_over(index, position, waiter.session, waiter.auto_ack);
+            return Some(Reply::Delivery(Some(delivery)));
+        };
+        let ready = self.line_at(index).counts.ready;
+        let mut deliveries = Vec::with_capacity(ready.min(u64::from(max)) as usize);
+        while deliveries.len() < max as usize
+            && let Some(position) = self.next_ready(index)
+        {
+            deliveries.push(self.hand_over(index, position, waiter.session, waiter.auto_ack));
+        }
+        (!deliveries.is_empty()).then_some(Reply::Deliveries(deliveries))
+    }
+
+    #[inline]
+    fn next_ready(&mut self, index: u32) -> Option<Position> {
+        let messages = &self.messages;
+        let line = self.lines[index as usize]
+            .as_mut()
+            .expect("a declared queue has a line");
+        line.waiting
+            .pop(|position| messages.is(position.slot, position.id, State::Ready))
+    }
+
+    /// Hands a message over: its lease begins and its attempt is counted now.
+    #[inline]
+    fn hand_over(
+        &mut self,
+        index: u32,
+        position: Position,
+        session: SessionId,
+        auto_ack: bool,
+    ) -> Delivery {
+        let resident = self
+            .messages
+            .get_mut(position.slot)
+            .expect("a ready position has its message");
+        resident.attempt = resident.attempt.saturating_add(1);
+        let message = Message {
+            id: resident.id,
+            body: Arc::clone(&resident.body),
+            properties: resident.properties.clone(),
+            priority: resident.priority,
+            attempt: resident.attempt,
+            produced_at: resident.produced_at,
+            redelivered: resident.redelivered,
+        };
+        let again = std::mem::replace(&mut resident.redelivered, true);
+        let level = resident.level;
+        let line = self.lines[index as usize]
+            .as_mut()
+            .expect("a declared queue has a line");
+        line.counts.redelivered += u64::from(again);
+        if auto_ack {
+            self.depart(position.slot, Departure::Acked);
+            return Delivery {
+                message,
+                token: None,
+                deadline: Time::NEVER,
+            };
+        }
+        resident.state = State::Leased;
+        line.counts.ready -= 1;
+        line.counts.leased += 1;
+        let lease = self
+            .topology
+            .queue_at(index)
+            .map_or(self.config.lease, |queue| queue.spec.lease);
+        let deadline = self.now.after(lease);
+        let token = self.leases.open(Lease {
+            delivery: DeliveryNo(0),
+            message: position.id,
+            slot: position.slot,
+            queue: index,
+            session,
+            began: self.now,
+            deadline,
+        });
+        line.deadlines.push(Due {
+            at: deadline,
+            id: token.delivery.0,
+            slot: token.lease,
+        });
+        if deadline < line.wakeup {
+            self.watch(index, deadline);
+        }
+        if self.log.is_some() && level > Durability::Memory {
+            self.record(&Record::Leased {
+                message: position.id,
+                attempt: message.attempt,
+            });
+        }
+        Delivery {
+            message,
+            token: Some(token),
+            deadline,
+        }
+    }
+
+    /// Gives what is ready to those who wait for it.
+    #[inline]
+    pub(super) fn serve(&mut self, index: u32) {
+        while !self.line_at(index).consumers.is_empty() {
+            let line = self.line_at(index);
+            if line.counts.ready == 0 {
+                return;
+            }
+            let Some(waiter) = line.consumers.next() else {
+                return;
+            };
+            match self.hand_to(index, waiter) {
+                Some(reply) => {
+                    self.calls.remove(waiter.call);
+                    let outcome = Outcome::Once(Durability::Written, reply);
+                    self.conclude_later(waiter.call, outcome);
+                }
+                None => {
+                    self.line_at(index).consumers.rejoin(waiter);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn check_max(max: Option<u32>) -> crate::model::Result<()> {
+    if let Some(max) = max
+        && (max == 0 || max as usize > BATCH_MESSAGES_MAX)
+    {
+        return Err(Error::invalid(format!(
+            "max_messages is {max}; it must be 1 to {BATCH_MESSAGES_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+/// The answer when there is no message.
+pub(super) fn nothing(many: bool) -> Reply {
+    if many {
+        Reply::Deliveries(Vec::new())
+    } else {
+        Reply::Delivery(None)
+    }
+}

@@ -1,0 +1,180 @@
+//! The hall's side of the log: what is recorded, what waits for it, what its outcomes let go.
+
+use crate::model::Departure;
+use crate::model::limits::SYNC_DELAY_MS_MAX;
+use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
+use crate::produce::Watermark;
+use crate::store::{DiskOutcome, Log, Record, TicketId};
+
+use super::calls::Waits;
+use super::{Answer, Engine, Outcome, Reply, Wait};
+
+impl Engine {
+    /// Adds a record to the frame of this step.
+    pub(super) fn record(&mut self, record: &Record) {
+        if let Some(log) = self.log.as_mut().filter(|log| log.is_open()) {
+            log.add(record);
+        }
+    }
+
+    /// Remembers the reason that was last given for a message.
+    pub(super) fn remember(&mut self, message: MessageId, reason: Option<String>) {
+        if let Some(mut reason) = reason {
+            crate::settle::shorten(&mut reason);
+            self.reasons.insert(message, reason);
+        }
+    }
+
+    /// Closes the frame of this step. What waits for no sync gets one within the named delay.
+    pub(super) fn close_frame(&mut self) {
+        let Some(log) = &mut self.log else {
+            return;
+        };
+        log.commit();
+        if log.needs_sync() && self.sync_due == Time::NEVER {
+            self.sync_due = self.now.after(SYNC_DELAY_MS_MAX);
+            self.next_due = self.next_due.min(self.sync_due);
+        }
+    }
+
+    /// Asks for a sync of everything that is recorded; a test's `sync` begins with it.
+    pub fn request_sync(&mut self, now: Time) {
+        self.advance(now);
+        self.close_frame();
+        self.sync_now();
+    }
+
+    pub(super) fn sync_now(&mut self) {
+        if let Some(log) = &mut self.log {
+            let last = log.last_lsn();
+            log.want_sync(last);
+        }
+    }
+
+    /// Answers now if the frame of this step is as safe as asked, else when it is.
+    #[inline]
+    pub(super) fn confirm(&mut self, level: Durability, reply: Reply) -> Answer {
+        let Some(lsn) = self.wait_for(level) else {
+            return Answer::Done(Ok(reply));
+        };
+        match self.wait_until(Waits::Confirm, Wait::Forever, None) {
+            Ok(call) => {
+                self.confirms.wait(lsn, level, call, reply);
+                Answer::Pending(call)
+            }
+            Err(error) => Answer::Done(Err(error)),
+        }
+    }
+
+    /// The same for a call that is pending already.
+    pub(super) fn conclude_later(&mut self, call: CallId, outcome: Outcome) {
+        match outcome {
+            Outcome::Now(reply) => self.resolve(call, Ok(reply)),
+            Outcome::Once(level, reply) => match self.wait_for(level) {
+                Some(lsn) => self.confirms.wait(lsn, level, call, reply),
+                None => self.resolve(call, Ok(reply)),
+            },
+            Outcome::Waits(_) => {}
+        }
+    }
+
+    /// The frame that an answer has to wait for; `None` if it need not wait.
+    #[inline]
+    fn wait_for(&mut self, level: Durability) -> Option<u64> {
+        let log = self.log.as_mut()?;
+        let lsn = log.commit();
+        if self.watermark.covers(lsn, level) {
+            return None;
+        }
+        if level == Durability::Durable {
+            log.want_sync(lsn);
+        }
+        Some(lsn)
+    }
+
+    pub(super) fn wait_until(
+        &mut self,
+        waits: Waits,
+        wait: Wait,
+        session: Option<SessionId>,
+    ) -> Result<CallId> {
+        let call = self.calls.add(waits, wait, session)?;
+        if let Wait::Until(at) = wait {
+            self.next_due = self.next_due.min(at);
+        }
+        Ok(call)
+    }
+
+    /// Takes in what became of a ticket, and lets go what waited for it.
+    pub(super) fn take_in(&mut self, ticket: TicketId, outcome: DiskOutcome) {
+        let Some(log) = &mut self.log else {
+            return;
+        };
+        match log.io_done(ticket, outcome) {
+            Err(error) => self.fail(&error.what),
+            Ok(progress) => {
+                self.watermark = Watermark {
+                    written: progress.written,
+                    synced: progress.synced,
+                };
+                if let Some(frames) = self.log.as_mut().and_then(Log::take_scanned) {
+                    self.recover(frames);
+                } else if !self.opened {
+                    // Nobody sees what a crash could still take back: open once the snapshot is synced.
+                    self.opened = self.watermark.synced > 0;
+                }
+                self.let_go();
+            }
+        }
+    }
+
+    /// Confirms what is now safe and shows what may now be seen.
+    fn let_go(&mut self) {
+        let watermark = self.watermark;
+        while let Some((call, reply)) = self.confirms.next(watermark) {
+            self.calls.remove(call);
+            self.resolve(call, Ok(reply));
+        }
+        for index in std::mem::take(&mut self.hiding) {
+            while let Some(Some(line)) = self.lines.get_mut(index as usize)
+                && let Some(hidden) = line
+                    .waiting
+                    .unhide(|hidden| watermark.covers(hidden.lsn, hidden.level))
+            {
+                let position = hidden.position;
+                match self.messages.get(position.slot) {
+                    Some(resident) if resident.id != position.id => {}
+                    Some(resident) if resident.expires_at <= self.now => {
+                        self.die(position.slot, Departure::Expired, None);
+                    }
+                    Some(_) => self.reveal(index, position, hidden.due),
+                    None => {}
+                }
+            }
+            if let Some(Some(line)) = self.lines.get(index as usize)
+                && line.waiting.is_hiding()
+            {
+                self.hiding.insert(index);
+            }
+        }
+    }
+
+    /// An I/O error: from now on nothing succeeds. Who waits for the log does not know the outcome, who waits for something else knows that it will not come.
+    fn fail(&mut self, what: &str) {
+        self.failed = true;
+        for call in self.confirms.drain() {
+            self.calls.remove(call);
+            let error = Error::new(
+                ErrorKind::Indeterminate,
+                format!(
+                    "the store failed while this call waited ({what}): its outcome is unknown; open the store anew and look"
+                ),
+            );
+            self.resolve(call, Err(error));
+        }
+        for call in self.calls.drain() {
+            let error = self.unusable();
+            self.resolve(call, Err(error));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The whole state as records, for the first frame of a new log.
+
+use crate::model::{Durability, Return, Time};
+use crate::store::{Record, Resident, State};
+
+use super::Engine;
+
+impl Engine {
+    /// Everything that a log must say so that replaying it gives this state.
+    pub(super) fn snapshot(&self) -> Vec<Record> {
+        let mut records = vec![Record::Snapshot {
+            last_message: self.last_message(),
+            generation_floor: self.topology.unused_generation(),
+        }];
+        for (name, queue) in self.topology.queues() {
+            let (Ok(declared), Some(Some(line))) = (
+                self.topology.queue(queue),
+                self.lines.get(queue.index as usize),
+            ) else {
+                continue;
+            };
+            records.push(Record::Queue {
+                queue,
+                name: name.to_owned(),
+                spec: declared.spec.clone(),
+            });
+            records.push(Record::Counts {
+                queue,
+                stats: Box::new(line.counts.stats(name, None)),
+                removed: line.counts.removed,
+            });
+        }
+        for (exchange, declared) in self.topology.exchanges() {
+            records.push(Record::Exchange {
+                exchange,
+                name: declared.name.clone(),
+                kind: declared.kind,
+            });
+            let bindings = declared.bindings.iter();
+            records.extend(bindings.map(|binding| Record::Bound {
+                exchange,
+                queue: binding.queue,
+                pattern: binding.pattern.clone(),
+            }));
+        }
+        let mut kept: Vec<(u32, &Resident)> = self
+            .messages
+            .iter()
+            .filter(|(_, resident)| resident.level > Durability::Memory)
+            .collect();
+        kept.sort_by_key(|(_, resident)| resident.id);
+        for (slot, resident) in kept {
+            self.keep(slot, resident, &mut records);
+        }
+        records
+    }
+
+    /// One message, with the reason that it came back and why it is held.
+    fn keep(&self, slot: u32, resident: &Resident, records: &mut Vec<Record>) {
+        let due = self.due_of(slot, resident);
+        records.push(Record::Kept(self.accepted(resident, due)));
+        if let Some(reason) = self.reasons.get(&resident.id) {
+            records.push(Record::Returned {
+                message: resident.id,
+                attempt: resident.attempt,
+                due,
+                cause: Return::LeaseEnded,
+                reason: Some(reason.clone()),
+            });
+        }
+        let held = self.lines[resident.queue as usize]
+            .as_ref()
+            .and_then(|line| {
+                line.held
+                    .iter()
+                    .find(|held| held.position.id == resident.id)
+            });
+        if let Some(held) = held {
+            records.push(Record::Held {
+                message: resident.id,
+                cause: held.cause,
+                detail: held.detail.clone(),
+            });
+        }
+    }
+
+    /// When a delayed message falls due; the past for every other.
+    fn due_of(&self, slot: u32, resident: &Resident) -> Time {
+        if resident.state != State::Delayed {
+            return Time(0);
+        }
+        self.lines[resident.queue as usize]
+            .as_ref()
+            .and_then(|line| line.waiting.delayed.find(resident.id.0, slot))
+            .unwrap_or(Time(0))
+    }
+}

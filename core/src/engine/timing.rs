@@ -1,0 +1,164 @@
+//! What falls due: ends of leases, delays, times to live, waits that give up, a sync that is owed. In the order of their times.
+
+use std::cmp::Reverse;
+
+use crate::model::{DeliveryNo, Departure, Error, ErrorKind, MessageId, Time};
+use crate::queue::{Due, Position};
+use crate::store::State;
+
+use super::Engine;
+use super::calls::Waits;
+use super::consuming::nothing;
+
+/// The three schedules of a queue.
+enum Fires {
+    Lease,
+    Delay,
+    Expiry,
+}
+
+impl Engine {
+    /// The agenda will look at a queue at this moment at the latest.
+    pub(super) fn watch(&mut self, index: u32, at: Time) {
+        let line = self.line_at(index);
+        if at < line.wakeup {
+            line.wakeup = at;
+            self.agenda.push(Reverse((at, index)));
+            self.next_due = self.next_due.min(at);
+        }
+    }
+
+    /// Fires everything that is due up to `now`; each thing happens at its own time.
+    #[cold]
+    pub(super) fn fire_due(&mut self, now: Time) {
+        loop {
+            let queue = self.agenda.peek().map(|Reverse(entry)| *entry);
+            let call = self.calls.first_deadline();
+            let queue_at = queue.map_or(Time::NEVER, |(at, _)| at);
+            let call_at = call.map_or(Time::NEVER, |(at, _)| at);
+            let first = queue_at.min(call_at).min(self.sync_due);
+            self.next_due = first;
+            if first > now || first == Time::NEVER {
+                return;
+            }
+            self.now = self.now.max(first);
+            if let (true, Some((at, index))) = (queue_at == first, queue) {
+                self.agenda.pop();
+                self.fire_queue(index, at);
+            } else if let (true, Some((_, call))) = (call_at == first, call) {
+                self.give_up(call);
+            } else {
+                self.sync_due = Time::NEVER;
+                self.sync_now();
+            }
+            self.finish_step();
+        }
+    }
+
+    /// One queue's turn: one thing that is due, then the agenda is told when to look again.
+    fn fire_queue(&mut self, index: u32, at: Time) {
+        let Some(Some(line)) = self.lines.get_mut(index as usize) else {
+            return;
+        };
+        if line.wakeup != at {
+            return;
+        }
+        line.wakeup = Time::NEVER;
+        let lease = line.deadlines.next();
+        let delay = line.waiting.delayed.next();
+        let expiry = line.waiting.expiring.next();
+        let first = lease.min(delay).min(expiry);
+        if first <= self.now {
+            let fires = if lease == first {
+                Fires::Lease
+            } else if delay == first {
+                Fires::Delay
+            } else {
+                Fires::Expiry
+            };
+            self.fire(index, &fires);
+        }
+        if let Some(Some(line)) = self.lines.get(index as usize) {
+            let next = line.next();
+            if next < Time::NEVER {
+                self.watch(index, next);
+            }
+        }
+    }
+
+    fn fire(&mut self, index: u32, fires: &Fires) {
+        let line = self.line_at(index);
+        let due = match fires {
+            Fires::Lease => line.deadlines.pop(),
+            Fires::Delay => line.waiting.delayed.pop(),
+            Fires::Expiry => line.waiting.expiring.pop(),
+        };
+        let Some(due) = due else {
+            return;
+        };
+        let position = Position {
+            id: MessageId(due.id),
+            slot: due.slot,
+        };
+        match fires {
+            Fires::Lease => self.lease_is_due(index, due),
+            Fires::Delay => self.delay_is_over(index, position),
+            Fires::Expiry => self.life_is_over(index, position),
+        }
+    }
+
+    fn lease_is_due(&mut self, index: u32, due: Due) {
+        if !self.leases.ends(due.slot, due.id, due.at) {
+            self.line_at(index).deadlines.popped_dead();
+        } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
+            self.end_lease(&lease);
+        }
+    }
+
+    fn delay_is_over(&mut self, index: u32, position: Position) {
+        if !self.messages.is(position.slot, position.id, State::Delayed) {
+            self.line_at(index).waiting.delayed.popped_dead();
+            return;
+        }
+        self.set_state(position.slot, State::Ready);
+        let priority = self.messages.get(position.slot).map_or(0, |m| m.priority);
+        self.line_at(index).waiting.put_back(priority, position);
+        self.serve(index);
+    }
+
+    /// A message's time to live is over. A leased one expires when it comes back, a hidden one when it can be seen.
+    fn life_is_over(&mut self, index: u32, position: Position) {
+        let state = self
+            .messages
+            .get(position.slot)
+            .filter(|resident| resident.id == position.id)
+            .map(|resident| resident.state);
+        match state {
+            None => self.line_at(index).waiting.expiring.popped_dead(),
+            Some(State::Ready | State::Delayed | State::Parked) => {
+                self.detach(position.slot);
+                self.die(position.slot, Departure::Expired, None);
+            }
+            Some(State::Leased | State::Hidden | State::HiddenDelayed | State::Held) => {}
+        }
+    }
+
+    /// A call has waited long enough.
+    fn give_up(&mut self, call: crate::model::CallId) {
+        let result = match self.calls.get(call).map(|call| &call.waits) {
+            Some(Waits::Message { many, .. }) => Ok(nothing(*many)),
+            Some(Waits::Room { queue, .. }) => {
+                let name = self.topology.queue(*queue).map_or("", |queue| &queue.name);
+                Err(Error::new(
+                    ErrorKind::QueueFull,
+                    format!(
+                        "queue {name:?} was full for the whole timeout; consume, wait longer, or raise its limits"
+                    ),
+                ))
+            }
+            Some(Waits::Confirm) | None => return,
+        };
+        self.leave(call);
+        self.resolve(call, result);
+    }
+}

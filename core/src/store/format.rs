@@ -1,0 +1,102 @@
+//! Bytes. The only file that knows offsets.
+//!
+//! A frame is: checksum (8 bytes), length of the body (4), LSN (8), body. Integers are little-endian. The checksum is XXH3-64 over everything behind it, seeded with
+//! the file's number and the frame's offset, so that old, shifted or zero bytes never verify. The body is a list of records in postcard's encoding, one after another.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::record::Record;
+
+const CHECKSUM_BYTES: usize = 8;
+const LENGTH_AT: usize = CHECKSUM_BYTES;
+const LSN_AT: usize = LENGTH_AT + 4;
+pub(super) const HEADER_BYTES: usize = LSN_AT + 8;
+
+/// What distinguishes this place from every other.
+fn seed(file: u64, offset: u64) -> u64 {
+    file.rotate_left(40) ^ offset
+}
+
+/// Appends a record to a frame's body. Plain values into memory cannot fail.
+pub(super) fn encode(record: &Record, body: Vec<u8>) -> Vec<u8> {
+    postcard::to_extend(record, body).expect("plain values encode into memory")
+}
+
+/// Appends the frame to `out`.
+pub(super) fn seal(body: &[u8], lsn: u64, file: u64, offset: u64, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&lsn.to_le_bytes());
+    out.extend_from_slice(body);
+    let checksum = xxh3_64_with_seed(&out[start + CHECKSUM_BYTES..], seed(file, offset));
+    out[start..start + CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// A frame that verified.
+pub(super) struct Frame<'a> {
+    pub lsn: u64,
+    pub body: &'a [u8],
+    pub len: usize,
+}
+
+/// The frame at `offset` of a file, if it is whole.
+pub(super) fn open(bytes: &[u8], file: u64, offset: usize) -> Option<Frame<'_>> {
+    let rest = bytes.get(offset..)?;
+    let header = rest.get(..HEADER_BYTES)?;
+    let length = u32::from_le_bytes(header[LENGTH_AT..LSN_AT].try_into().ok()?) as usize;
+    let len = HEADER_BYTES.checked_add(length)?;
+    let whole = rest.get(..len)?;
+    let checksum = u64::from_le_bytes(header[..CHECKSUM_BYTES].try_into().ok()?);
+    if checksum != xxh3_64_with_seed(&whole[CHECKSUM_BYTES..], seed(file, offset as u64)) {
+        return None;
+    }
+    let lsn = u64::from_le_bytes(header[LSN_AT..HEADER_BYTES].try_into().ok()?);
+    Some(Frame {
+        lsn,
+        body: &whole[HEADER_BYTES..],
+        len,
+    })
+}
+
+/// The records of a frame's body; `None` if they do not decode.
+pub(super) fn decode(mut body: &[u8]) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    while !body.is_empty() {
+        let (record, rest) = postcard::take_from_bytes(body).ok()?;
+        records.push(record);
+        body = rest;
+    }
+    Some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Departure, MessageId};
+
+    #[test]
+    fn every_flipped_bit_and_every_shift_is_noticed() {
+        let record = Record::Removed {
+            message: MessageId(7),
+            cause: Departure::Acked,
+        };
+        let body = encode(&record, encode(&record, Vec::new()));
+        let mut bytes = Vec::new();
+        seal(&body, 3, 1, 0, &mut bytes);
+        let frame = open(&bytes, 1, 0).expect("it verifies");
+        assert_eq!(frame.lsn, 3);
+        assert_eq!(decode(frame.body), Some(vec![record.clone(), record]));
+        assert!(open(&bytes, 2, 0).is_none(), "another file");
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&bad, 1, 0).is_none(), "bit {bit}");
+        }
+        for end in 0..bytes.len() {
+            assert!(open(&bytes[..end], 1, 0).is_none(), "cut at {end}");
+        }
+        let shifted = [&[0; 4], bytes.as_slice()].concat();
+        assert!(open(&shifted, 1, 4).is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! What the log says. Replaying the records in order, through the same functions that live traffic uses, gives the state back.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Body, Departure, Durability, ExchangeId, ExchangeKind, MessageId, Properties, QueueId,
+    QueueSpec, QueueStats, Return, Time,
+};
+
+/// A message as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Which queue.
+    pub queue: QueueId,
+    /// Which message.
+    pub id: MessageId,
+    /// Its body.
+    pub body: Body,
+    /// Its properties.
+    pub properties: Option<Arc<Properties>>,
+    /// Its priority.
+    pub priority: u8,
+    /// How safe it asked to be.
+    pub level: Durability,
+    /// When it was accepted.
+    pub produced_at: Time,
+    /// Not delivered before.
+    pub due: Time,
+    /// Expires then.
+    pub expires_at: Time,
+    /// How often it was handed over and counted.
+    pub attempt: u32,
+    /// Whether it was handed over before.
+    pub redelivered: bool,
+}
+
+/// A message that goes from one queue to another and begins anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Which message; `None`: a further copy.
+    pub from: Option<MessageId>,
+    /// How it is accepted there.
+    pub to: Accepted,
+    /// Why it left.
+    pub cause: Departure,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// Everything before is void: what follows in this frame is the whole state.
+    Snapshot {
+        /// The last id that was given to a message.
+        last_message: MessageId,
+        /// Generations below this are used.
+        generation_floor: u32,
+    },
+    /// A queue was declared, or its options changed.
+    Queue {
+        /// Which.
+        queue: QueueId,
+        /// Its name.
+        name: String,
+        /// Its options.
+        spec: QueueSpec,
+    },
+    /// A queue's counts, in a snapshot.
+    Counts {
+        /// Which queue.
+        queue: QueueId,
+        /// Its counts.
+        stats: Box<QueueStats>,
+        /// How many were removed.
+        removed: u64,
+    },
+    /// A queue was deleted.
+    QueueDeleted {
+        /// Which.
+        queue: QueueId,
+    },
+    /// A message was accepted.
+    Accepted(Accepted),
+    /// A message of the snapshot, counted already.
+    Kept(Accepted),
+    /// A message was handed over.
+    Leased {
+        /// Which.
+        message: MessageId,
+        /// How often it now was.
+        attempt: u32,
+    },
+    /// A message came back.
+    Returned {
+        /// Which.
+        message: MessageId,
+        /// How often it was handed over and counted.
+        attempt: u32,
+        /// Not delivered before.
+        due: Time,
+        /// Why.
+        cause: Return,
+        /// The reason that was given.
+        reason: Option<String>,
+    },
+    /// A message should be dead-lettered and waits for room there.
+    Held {
+        /// Which.
+        message: MessageId,
+        /// Why.
+        cause: Departure,
+        /// The reason that was given.
+        detail: Option<String>,
+    },
+    /// A message is gone.
+    Removed {
+        /// Which.
+        message: MessageId,
+        /// Why.
+        cause: Departure,
+    },
+    /// A message went to another queue: one atomic step.
+    Moved(Moved),
+    /// An exchange was declared.
+    Exchange {
+        /// Which.
+        exchange: ExchangeId,
+        /// Its name.
+        name: String,
+        /// How it routes.
+        kind: ExchangeKind,
+    },
+    /// An exchange was deleted.
+    ExchangeDeleted {
+        /// Which.
+        exchange: ExchangeId,
+    },
+    /// A binding was made.
+    Bound {
+        /// From.
+        exchange: ExchangeId,
+        /// To.
+        queue: QueueId,
+        /// Which keys.
+        pattern: String,
+    },
+    /// A binding was taken away.
+    Unbound {
+        /// From.
+        exchange: ExchangeId,
+        /// To.
+        queue: QueueId,
+        /// Which keys.
+        pattern: String,
+    },
+}
