@@ -1,0 +1,113 @@
+"""FerryMQ: a message queue inside your process.
+
+>>> import ferrymq
+>>> with ferrymq.open() as broker:
+...     queue = broker.queue("greetings")
+...     _ = queue.produce("hello")
+...     with queue.consume() as delivery:  # the end of the block acks
+...         print(delivery.text)
+hello
+"""
+
+from __future__ import annotations
+
+import os as _os
+
+from . import _native
+from ._errors import (
+    Closed,
+    FerryError,
+    ForkError,
+    Indeterminate,
+    InvalidArgument,
+    LeaseLost,
+    MessageTooLarge,
+    NotFound,
+    QueueConflict,
+    QueueFull,
+    StoreCorrupt,
+    StoreFailed,
+    StoreLocked,
+    Unavailable,
+    Unroutable,
+)
+from ._native import Broker, Delivery, Exchange, Message, Outgoing, Queue, Transaction
+from ._types import (
+    Backoff,
+    Body,
+    BrokerStats,
+    Durability,
+    Duration,
+    HeaderValue,
+    QueueOptions,
+    QueueStats,
+)
+
+__all__ = [
+    "Backoff",
+    "Body",
+    "Broker",
+    "BrokerStats",
+    "Closed",
+    "Delivery",
+    "Durability",
+    "Duration",
+    "Exchange",
+    "FerryError",
+    "ForkError",
+    "HeaderValue",
+    "Indeterminate",
+    "InvalidArgument",
+    "LeaseLost",
+    "Message",
+    "MessageTooLarge",
+    "NotFound",
+    "Outgoing",
+    "Queue",
+    "QueueConflict",
+    "QueueFull",
+    "QueueOptions",
+    "QueueStats",
+    "StoreCorrupt",
+    "StoreFailed",
+    "StoreLocked",
+    "Transaction",
+    "Unavailable",
+    "Unroutable",
+    "__version__",
+    "open",
+]
+
+__version__: str = _native.__version__
+
+# What a child inherits by fork belongs to its parent: there, handles raise ForkError.
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_native._forked)
+
+
+def open(
+    path: None = None,
+    *,
+    durability: Durability = "durable",
+    memory_limit: int | None = None,
+    lease: Duration = 30.0,
+) -> Broker:
+    """Open a broker in memory.
+
+    path: this version keeps queues in memory only; leave it out.
+    durability: how safe messages are where a queue does not say. In memory every level is accepted
+    and means "memory", so that the same program runs in a test.
+    memory_limit: most bytes that messages may take (4 GiB); then producers get QueueFull, or wait.
+    lease: how long a delivery is its consumer's where a queue does not say, in seconds.
+
+    Raises InvalidArgument.
+
+    >>> with ferrymq.open(lease=60) as broker:
+    ...     broker.queue("jobs")
+    <Queue "jobs">
+    """
+    if path is not None:
+        raise InvalidArgument(
+            f"open({path!r}): this version keeps queues in memory only; call open() without a path"
+        )
+    return _native._open(durability=durability, memory_limit=memory_limit, lease=lease)

@@ -1,0 +1,126 @@
+"""What is passed in and out as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "Backoff",
+    "Body",
+    "BrokerStats",
+    "DeadLetter",
+    "Durability",
+    "Duration",
+    "ExchangeKind",
+    "HeaderValue",
+    "Overflow",
+    "QueueOptions",
+    "QueueStats",
+]
+
+Body: TypeAlias = bytes | bytearray | memoryview | str
+"""What a message may carry: bytes, or text, which is sent as UTF-8."""
+
+Duration: TypeAlias = float | timedelta
+"""Seconds (fractions count, to the millisecond) or a timedelta."""
+
+HeaderValue: TypeAlias = (
+    "None | bool | int | float | str | bytes | datetime"
+    " | list[HeaderValue] | dict[str, HeaderValue]"
+)
+"""What a header may hold. Integers have 64 bits; a datetime has a timezone."""
+
+Durability: TypeAlias = Literal["durable", "written", "memory"]
+Overflow: TypeAlias = Literal["reject", "drop_oldest", "block"]
+ExchangeKind: TypeAlias = Literal["direct", "fanout", "topic"]
+DeadLetter: TypeAlias = str | tuple[str, str] | Literal[False] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a nacked message waits before its next attempt.
+
+    After attempt n: initial * factor ** (n - 1) seconds, at most max, spread by jitter (a fraction
+    of it, evenly to both sides). Values are checked when a queue is declared with them.
+
+    >>> Backoff(initial=0.5, max=60)
+    Backoff(initial=0.5, factor=2.0, max=60, jitter=0.1)
+    """
+
+    initial: Duration = 1.0
+    factor: float = 2.0
+    max: Duration = 300.0
+    jitter: float = 0.1
+
+
+class QueueOptions(TypedDict, total=False):
+    """The options of a queue, as keyword arguments of broker.queue() and queue.alter()."""
+
+    capacity: int | None
+    """Most messages at once (ready + delayed + leased); None: no limit."""
+    capacity_bytes: int | None
+    """Most bytes of bodies at once; None: no limit."""
+    overflow: Overflow
+    """When there is no room: "reject" (QueueFull), "drop_oldest", or "block"."""
+    lease: Duration
+    """How long a delivery is its consumer's: 30 s unless the broker says otherwise."""
+    max_attempts: int | None
+    """Dead-lettered after so many attempts (20); None: never."""
+    backoff: Backoff | Duration
+    """How long a nacked message waits: a Backoff, or the same wait every time."""
+    dead_letter: DeadLetter
+    """A queue's name, None for "<queue>.dead", an (exchange, key) pair, or False to discard."""
+    ttl: Duration | None
+    """How long a message may wait; None: for ever."""
+    priorities: int
+    """How many priorities there are (1), at most 255."""
+    ordered_keys: bool
+    """At most one message of a key is out at a time."""
+    durability: Durability | None
+    """How safe its messages are; None: as the broker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """A queue in numbers: size == ready + delayed + leased, (head + size) % capacity == tail.
+
+    ready, delayed (held ones included), leased, held (dead letters that wait for room),
+    bytes (of the bodies), oldest_age (of the oldest ready message, in seconds); counted since the
+    queue was created: produced, acked, nacked, rejected, released, expired, dead_lettered,
+    redelivered, dropped; head and tail: removed and accepted so far, modulo capacity.
+    """
+
+    name: str
+    ready: int
+    delayed: int
+    leased: int
+    held: int
+    bytes: int
+    produced: int
+    acked: int
+    nacked: int
+    rejected: int
+    released: int
+    expired: int
+    dead_lettered: int
+    redelivered: int
+    dropped: int
+    oldest_age: float
+    head: int
+    tail: int
+    size: int
+    capacity: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerStats:
+    """A broker in numbers. memory is what memory_limit limits, in bytes; waiting: blocked calls."""
+
+    queues: int
+    exchanges: int
+    messages: int
+    memory: int
+    memory_limit: int
+    waiting: int

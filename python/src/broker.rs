@@ -1,0 +1,205 @@
+//! The broker's handle, and how one is opened.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use ferrymq_core::driver;
+use ferrymq_core::engine::Command;
+use ferrymq_core::model::Span;
+use ferrymq_core::model::limits::{LEASE_MS_MAX, MESSAGE_BYTES_MAX};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::call::{Mode, Shared, submit};
+use crate::convert::{boolean, duration, durability, integer, shown, text};
+use crate::errors::invalid;
+use crate::options::{exchange_kind, queue_options};
+use crate::reply::Shape;
+use crate::transaction::Transaction;
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// A broker: queues, exchanges and what is in them. `ferrymq.open()` gives one.
+///
+/// Any number of threads may use it at once. A context manager: the end of the block closes it.
+/// `Broker(other)` is another handle to the same broker.
+#[pyclass(frozen, subclass, weakref, module = "ferrymq")]
+pub struct Broker {
+    shared: Arc<Shared>,
+    mode: Mode,
+}
+
+impl Broker {
+    pub fn new_open(driver: driver::Broker) -> Broker {
+        Broker { shared: Shared::new(driver), mode: Mode::Wait }
+    }
+
+    fn submit(&self, py: Python<'_>, command: Command, shape: Shape) -> PyResult<Py<PyAny>> {
+        submit(py, &self.shared, self.mode, command, shape)
+    }
+}
+
+/// The driver's options from keyword arguments; `None` leaves a default.
+pub fn driver_options(
+    durability_passed: Argument<'_, '_>,
+    memory_limit: Argument<'_, '_>,
+    lease: Argument<'_, '_>,
+) -> PyResult<driver::Options> {
+    let mut options = driver::Options::default();
+    if let Some(level) = durability_passed {
+        options.durability = durability(level)?;
+    }
+    if let Some(limit) = memory_limit {
+        let least = MESSAGE_BYTES_MAX as u64;
+        options.memory_limit = integer(limit, "memory_limit (bytes)", least, i64::MAX as u64)?;
+    }
+    if let Some(lease) = lease {
+        options.lease = duration(lease, "lease")?;
+        let Span(ms) = options.lease;
+        if !(1..=LEASE_MS_MAX).contains(&ms) {
+            let must = "it must be 1 ms to 12 hours";
+            return Err(invalid(lease.py(), format!("lease is {}; {must}", shown(lease))));
+        }
+    }
+    Ok(options)
+}
+
+/// Opens a broker in memory. See ferrymq.open.
+#[pyfunction]
+#[pyo3(signature = (*, durability = None, memory_limit = None, lease = None))]
+pub fn _open(
+    durability: Argument<'_, '_>,
+    memory_limit: Argument<'_, '_>,
+    lease: Argument<'_, '_>,
+) -> PyResult<Broker> {
+    let mut options = driver_options(durability, memory_limit, lease)?;
+    // Spreads the jitter of backoffs differently in every process.
+    options.seed = RandomState::new().build_hasher().finish();
+    Ok(Broker::new_open(driver::Broker::open(options)))
+}
+
+#[pymethods]
+impl Broker {
+    #[new]
+    #[pyo3(signature = (other, /))]
+    fn new(other: &Bound<'_, Broker>) -> Broker {
+        let this = other.get();
+        Broker { shared: Arc::clone(&this.shared), mode: this.mode }
+    }
+
+    /// The same broker, whose calls return a Pending instead of waiting.
+    fn _starting(&self) -> Broker {
+        Broker { shared: Arc::clone(&self.shared), mode: Mode::Start }
+    }
+
+    /// The same broker for asyncio: the same names, awaitable.
+    #[getter]
+    fn aio<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ferrymq.aio")?.getattr("Broker")?.call1((slf,))
+    }
+
+    /// Declares a queue and returns its handle: makes it, or compares the options that are passed with those in force.
+    ///
+    /// create=False: raises NotFound if it does not exist. Raises QueueConflict naming an option that differs.
+    /// Options: see QueueOptions.
+    #[pyo3(
+        signature = (name, *, create = None, **options),
+        text_signature = "($self, name, *, create=True, **options)"
+    )]
+    fn queue(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        create: Argument<'_, '_>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let name = text(name, "the queue's name")?.to_owned();
+        let shape = Shape::Queue(Arc::clone(&self.shared), self.mode, name.clone());
+        let command = Command::DeclareQueue {
+            name,
+            options: queue_options(py, options)?,
+            create: create.map_or(Ok(true), |flag| boolean(flag, "create"))?,
+        };
+        self.submit(py, command, shape)
+    }
+
+    /// Declares an exchange and returns its handle. kind: "direct" (key equals pattern), "fanout", "topic" (`*`, `#`).
+    ///
+    /// create=False: raises NotFound if it does not exist.
+    #[pyo3(
+        signature = (name, kind = None, *, create = None),
+        text_signature = "($self, name, kind='topic', *, create=True)"
+    )]
+    fn exchange(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        kind: Argument<'_, '_>,
+        create: Argument<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let name = text(name, "the exchange's name")?.to_owned();
+        let shape = Shape::Exchange(Arc::clone(&self.shared), self.mode, name.clone());
+        let topic = || Ok(ferrymq_core::model::ExchangeKind::Topic);
+        let command = Command::DeclareExchange {
+            name,
+            kind: kind.map_or_else(topic, exchange_kind)?,
+            create: create.map_or(Ok(true), |flag| boolean(flag, "create"))?,
+        };
+        self.submit(py, command, shape)
+    }
+
+    /// Produces and acks that commit together or not at all: a context manager.
+    fn transaction(&self) -> Transaction {
+        Transaction::new(Arc::clone(&self.shared), self.mode)
+    }
+
+    /// All queues in numbers, by name.
+    fn queues(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.submit(py, Command::Queues, Shape::Stats)
+    }
+
+    /// The broker in numbers.
+    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.submit(py, Command::BrokerStats, Shape::Stats)
+    }
+
+    /// Whether the broker was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.shared.driver(py)?.is_closed())
+    }
+
+    /// Closes the broker for everyone: who waits gets Closed, and so does every later call. What it holds is released.
+    /// Closing again does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let driver = self.shared.driver(py)?;
+        py.detach(|| driver.close());
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, error, trace, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: Argument<'_, '_>,
+        error: Argument<'_, '_>,
+        trace: Argument<'_, '_>,
+    ) -> PyResult<bool> {
+        let _ = (kind, error, trace);
+        self.close(py)?;
+        Ok(false)
+    }
+
+    fn __repr__(&self) -> &'static str {
+        if self.shared.is_live() {
+            "<Broker in memory>"
+        } else {
+            "<Broker, closed>"
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! One command on its way: to the engine, perhaps into a wait, and back as a Python object.
+//! A thread that waits has let go of the GIL; a coroutine gets a [`Pending`] to wait for instead.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferrymq_core::driver;
+use ferrymq_core::engine::{Command, Reply};
+use ferrymq_core::model::{QueueId, Result as CoreResult};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::aio::Ready;
+use crate::errors::{forked, raised};
+use crate::reply::Shape;
+
+/// How long the main thread waits before it looks for signals: Ctrl-C takes at most this long.
+const SIGNAL_SLICE: Duration = Duration::from_millis(100);
+
+/// How many forks this process is away from the one that loaded the module.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Called in every forked child: whatever was open belongs to the parent.
+#[pyfunction]
+pub fn _forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What a call does when it cannot be answered at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The thread waits.
+    Wait,
+    /// The caller gets a [`Pending`].
+    Start,
+}
+
+/// The driver's handle, and which process opened it.
+pub struct Shared {
+    driver: driver::Broker,
+    forks: u32,
+}
+
+impl Shared {
+    pub fn new(driver: driver::Broker) -> Arc<Shared> {
+        Arc::new(Shared {
+            driver,
+            forks: FORKS.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Whether this process opened it.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.forks == FORKS.load(Ordering::Relaxed)
+    }
+
+    /// The driver. Errors: `ForkError` in a forked child.
+    #[inline]
+    pub fn driver(&self, py: Python<'_>) -> PyResult<&driver::Broker> {
+        if self.is_ours() { Ok(&self.driver) } else { Err(forked(py)) }
+    }
+
+    /// Whether it is open and ours, so that what is not settled still matters.
+    pub fn is_live(&self) -> bool {
+        self.is_ours() && !self.driver.is_closed()
+    }
+
+    /// The engine's clock; only for a handle that is ours.
+    pub fn now(&self) -> ferrymq_core::model::Time {
+        self.driver.now()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // In a forked child the driver's threads are not there and its locks may be held for ever: one reference is
+        // kept, so that it is never torn down here.
+        if !self.is_ours() {
+            std::mem::forget(self.driver.clone());
+        }
+    }
+}
+
+/// A handle to a queue: what messages, deliveries and queue objects share.
+pub struct Source {
+    pub shared: Arc<Shared>,
+    pub mode: Mode,
+    pub id: QueueId,
+    pub name: String,
+}
+
+/// Sends a command; its answer takes the given shape.
+#[inline]
+pub fn submit(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    mode: Mode,
+    command: Command,
+    shape: Shape,
+) -> PyResult<Py<PyAny>> {
+    match shared.driver(py)?.start(command) {
+        driver::Started::Done(result) => finish(py, result, shape),
+        driver::Started::Pending(pending) if mode == Mode::Wait => {
+            let result = wait(py, pending)?;
+            finish(py, result, shape)
+        }
+        driver::Started::Pending(pending) => Pending::object(py, shared, pending, shape),
+    }
+}
+
+#[inline]
+fn finish(py: Python<'_>, result: CoreResult<Reply>, shape: Shape) -> PyResult<Py<PyAny>> {
+    match result {
+        Ok(reply) => shape.object(py, reply),
+        Err(error) => Err(raised(py, &error)),
+    }
+}
+
+/// Waits with the GIL released. Dropping the pending call, when a signal's exception ends the wait, takes it back.
+#[cold]
+fn wait(py: Python<'_>, mut pending: driver::Pending) -> PyResult<CoreResult<Reply>> {
+    if !is_main_thread(py)? {
+        return Ok(py.detach(|| pending.wait()));
+    }
+    loop {
+        if let Some(result) = py.detach(|| pending.wait_for(SIGNAL_SLICE)) {
+            return Ok(result);
+        }
+        py.check_signals()?;
+    }
+}
+
+/// Python handles signals in its main thread only, so every other one need not look.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let current = threading.call_method0("get_ident")?;
+    current.eq(threading.call_method0("main_thread")?.getattr("ident")?)
+}
+
+/// A call that has not been answered. Dropping it takes the call back; a message that it was just given is released.
+#[pyclass(frozen, module = "ferrymq._native")]
+pub struct Pending {
+    shared: Arc<Shared>,
+    call: Mutex<Option<(driver::Pending, Shape)>>,
+}
+
+impl Pending {
+    fn object(
+        py: Python<'_>,
+        shared: &Arc<Shared>,
+        pending: driver::Pending,
+        shape: Shape,
+    ) -> PyResult<Py<PyAny>> {
+        let call = Mutex::new(Some((pending, shape)));
+        let shared = Arc::clone(shared);
+        Ok(Py::new(py, Pending { shared, call })?.into_any())
+    }
+
+    /// The lock is held for this move only: Python code never runs under it.
+    fn taken(&self) -> Option<(driver::Pending, Shape)> {
+        self.call.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put_back(&self, pending: driver::Pending, shape: Shape) {
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = Some((pending, shape));
+    }
+}
+
+#[pymethods]
+impl Pending {
+    /// Has `ready` report `future` once the call is answered.
+    fn notify(&self, py: Python<'_>, ready: Py<Ready>, future: Py<PyAny>) -> PyResult<()> {
+        self.shared.driver(py)?;
+        if let Some((mut pending, shape)) = self.taken() {
+            pending.on_ready(Box::new(move || Ready::report(ready, future)));
+            self.put_back(pending, shape);
+        }
+        Ok(())
+    }
+
+    /// The answer, or what it raises; to be called once the call is answered.
+    fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.shared.driver(py)?;
+        let Some((mut pending, shape)) = self.taken() else {
+            return Err(PyRuntimeError::new_err("this call was taken or cancelled before"));
+        };
+        match pending.try_take() {
+            Some(result) => finish(py, result, shape),
+            None => {
+                self.put_back(pending, shape);
+                Err(PyRuntimeError::new_err("this call is not answered yet"))
+            }
+        }
+    }
+
+    /// Takes the call back; a message that it was just given is released. Does nothing once the answer was taken.
+    fn cancel(&self) {
+        if let Some((pending, _shape)) = self.taken() {
+            if self.shared.is_ours() {
+                drop(pending);
+            } else {
+                std::mem::forget(pending);
+            }
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,375 @@
+//! A queue's handle.
+
+use std::sync::Arc;
+
+use ferrymq_core::engine::{Command, Wait};
+use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
+use ferrymq_core::model::{SessionId, Span};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::call::{Mode, Source, submit};
+use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown, timeout};
+use crate::errors::{invalid, is_closed};
+use crate::message::{Delivery, note_settled, reason, token_of};
+use crate::options::queue_options;
+use crate::outgoing::{Fields, batch};
+use crate::reply::Shape;
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// A queue: produce puts messages on it, consume hands them out, each to one consumer at a time.
+///
+/// Handles come from `broker.queue(name)`; any number of threads may use one at once. A handle is always true, however
+/// many messages wait; `len(queue)` counts them.
+///
+/// >>> queue = ferrymq.open().queue("orders")
+/// >>> queue.produce(b"first")
+/// 1
+/// >>> with queue.consume() as delivery:
+/// ...     delivery.body
+/// b'first'
+#[pyclass(frozen, module = "ferrymq")]
+pub struct Queue {
+    pub source: Arc<Source>,
+}
+
+impl Queue {
+    pub fn object(py: Python<'_>, source: Source) -> PyResult<Py<PyAny>> {
+        let source = Arc::new(source);
+        Ok(Py::new(py, Queue { source })?.into_any())
+    }
+
+    #[inline]
+    fn submit(&self, py: Python<'_>, command: Command, shape: Shape) -> PyResult<Py<PyAny>> {
+        submit(py, &self.source.shared, self.source.mode, command, shape)
+    }
+
+    /// How long to wait, by the engine's clock, which is read only when there is an end to it.
+    #[inline]
+    fn wait(&self, py: Python<'_>, timeout: Option<Span>) -> PyResult<Wait> {
+        Ok(match timeout {
+            None => Wait::Forever,
+            Some(Span(0)) => Wait::No,
+            some => self.source.shared.driver(py)?.wait(some),
+        })
+    }
+
+    #[inline]
+    fn session(&self, py: Python<'_>) -> PyResult<SessionId> {
+        Ok(self.source.shared.driver(py)?.session())
+    }
+
+    /// Settles what was passed, a token or a delivery of this broker.
+    fn settle(
+        &self,
+        token: &Bound<'_, PyAny>,
+        command: impl FnOnce(ferrymq_core::model::Token) -> Command,
+    ) -> PyResult<Py<PyAny>> {
+        let command = command(token_of(token, &self.source.shared)?);
+        note_settled(token);
+        self.submit(token.py(), command, Shape::Nothing)
+    }
+}
+
+#[pymethods]
+impl Queue {
+    /// The queue's name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// The same queue, whose calls return a Pending instead of waiting.
+    fn _starting(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let source = Source {
+            shared: Arc::clone(&self.source.shared),
+            mode: Mode::Start,
+            id: self.source.id,
+            name: self.source.name.clone(),
+        };
+        Queue::object(py, source)
+    }
+
+    /// Puts a message on the queue and returns its id, once it is as safe as asked.
+    ///
+    /// body: bytes, bytearray, memoryview, or str (UTF-8); or json=, any JSON value. delay and ttl: seconds or timedelta.
+    /// priority: below the queue's priorities, higher goes first. timeout: how long to wait for room where the queue says
+    /// overflow="block"; None: as long as it takes.
+    /// Raises QueueFull, MessageTooLarge, InvalidArgument, Closed.
+    #[pyo3(
+        signature = (body = None, *, json = Given(None), key = None, priority = None, delay = None, ttl = None,
+            headers = None, durability = None, content_type = None, correlation_id = None, reply_to = None,
+            timeout = Given(None)),
+        text_signature = "($self, body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None, timeout=None)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
+    fn produce(
+        &self,
+        py: Python<'_>,
+        body: Argument<'_, '_>,
+        json: Given<'_, '_>,
+        key: Argument<'_, '_>,
+        priority: Argument<'_, '_>,
+        delay: Argument<'_, '_>,
+        ttl: Argument<'_, '_>,
+        headers: Argument<'_, '_>,
+        durability: Argument<'_, '_>,
+        content_type: Argument<'_, '_>,
+        correlation_id: Argument<'_, '_>,
+        reply_to: Argument<'_, '_>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let fields = Fields {
+            key,
+            priority,
+            delay,
+            ttl,
+            headers,
+            durability,
+            content_type,
+            correlation_id,
+            reply_to,
+        };
+        let message = fields.message(py, body, &json)?;
+        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
+        let queue = self.source.id;
+        self.submit(py, Command::Produce { queue, message, wait }, Shape::Number)
+    }
+
+    /// Puts messages on the queue, all or none, and returns their ids. items: bodies (as for produce) and Outgoings.
+    #[pyo3(signature = (items, *, timeout = Given(None)), text_signature = "($self, items, *, timeout=None)")]
+    fn produce_many(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyAny>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let messages = batch(items)?;
+        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
+        let queue = self.source.id;
+        self.submit(py, Command::ProduceMany { queue, messages, wait }, Shape::Ids)
+    }
+
+    /// Takes the next message, which is yours until its lease ends; None when there is none within the timeout.
+    ///
+    /// timeout: seconds or timedelta; 0: at once; None: wait for ever. auto_ack: settled by being handed over.
+    #[pyo3(
+        signature = (timeout = Given(None), *, auto_ack = None),
+        text_signature = "($self, timeout=0, *, auto_ack=False)"
+    )]
+    fn consume(
+        &self,
+        py: Python<'_>,
+        timeout: Given<'_, '_>,
+        auto_ack: Argument<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let command = Command::Consume {
+            queue: self.source.id,
+            session: self.session(py)?,
+            auto_ack: auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?,
+            wait: self.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
+        };
+        self.submit(py, command, Shape::Delivery(Arc::clone(&self.source)))
+    }
+
+    /// Takes up to max_messages; waits for the first only. A list, empty when there is none within the timeout.
+    #[pyo3(
+        signature = (max_messages, timeout = Given(None), *, auto_ack = None),
+        text_signature = "($self, max_messages, timeout=0, *, auto_ack=False)"
+    )]
+    fn consume_many(
+        &self,
+        py: Python<'_>,
+        max_messages: &Bound<'_, PyAny>,
+        timeout: Given<'_, '_>,
+        auto_ack: Argument<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let command = Command::ConsumeMany {
+            queue: self.source.id,
+            session: self.session(py)?,
+            max: batch_size(max_messages, "max_messages")?,
+            auto_ack: auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?,
+            wait: self.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
+        };
+        self.submit(py, command, Shape::Deliveries(Arc::clone(&self.source)))
+    }
+
+    /// Acks deliveries (or their tokens). Those it cannot ack it leaves and then raises LeaseLost, whose lost lists them.
+    fn ack_many(&self, py: Python<'_>, deliveries: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let Ok(iterator) = deliveries.try_iter() else {
+            let must = "pass an iterable of deliveries or tokens";
+            return Err(invalid(py, format!("deliveries is {}; {must}", shown(deliveries))));
+        };
+        let (mut objects, mut tokens) = (Vec::new(), Vec::new());
+        for item in iterator {
+            let item = item?;
+            tokens.push(token_of(&item, &self.source.shared)?);
+            objects.push(item.unbind());
+            if tokens.len() > BATCH_MESSAGES_MAX {
+                let limit = format!("at most {BATCH_MESSAGES_MAX} deliveries can be acked at once");
+                return Err(invalid(py, limit));
+            }
+        }
+        for object in &objects {
+            note_settled(object.bind(py));
+        }
+        let command = Command::AckMany { tokens: tokens.clone() };
+        self.submit(py, command, Shape::Acked(objects, tokens))
+    }
+
+    /// As delivery.ack(), by the delivery's token.
+    #[pyo3(signature = (token, *, durable = None), text_signature = "($self, token, *, durable=False)")]
+    fn ack(&self, token: &Bound<'_, PyAny>, durable: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+        let durable = durable.map_or(Ok(false), |flag| boolean(flag, "durable"))?;
+        self.settle(token, |token| Command::Ack { token, durable })
+    }
+
+    /// As delivery.nack(), by the delivery's token.
+    #[pyo3(signature = (token, delay = None, reason = None))]
+    fn nack(
+        &self,
+        token: &Bound<'_, PyAny>,
+        delay: Argument<'_, '_>,
+        reason: Argument<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let delay = duration_or_none(delay, "delay")?;
+        let reason = self::reason(reason)?;
+        self.settle(token, |token| Command::Nack { token, delay, reason })
+    }
+
+    /// As delivery.reject(), by the delivery's token.
+    #[pyo3(signature = (token, reason = None))]
+    fn reject(&self, token: &Bound<'_, PyAny>, reason: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+        let reason = self::reason(reason)?;
+        self.settle(token, |token| Command::Reject { token, reason })
+    }
+
+    /// As delivery.release(), by the delivery's token.
+    fn release(&self, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.settle(token, |token| Command::Release { token })
+    }
+
+    /// As delivery.extend(), by the delivery's token.
+    fn extend(
+        &self,
+        py: Python<'_>,
+        token: &Bound<'_, PyAny>,
+        seconds: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        if let Ok(delivery) = token.cast::<Delivery>() {
+            return Ok(delivery.call_method1("extend", (seconds,))?.unbind());
+        }
+        let token = token_of(token, &self.source.shared)?;
+        let by = duration(seconds, "seconds")?;
+        self.submit(py, Command::Extend { token, by }, Shape::Nothing)
+    }
+
+    /// The next messages in the order in which they would be delivered. Changes nothing.
+    #[pyo3(signature = (n = None), text_signature = "($self, n=1)")]
+    fn peek(&self, py: Python<'_>, n: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+        let max = n.map_or(Ok(1), |n| batch_size(n, "n"))?;
+        let queue = self.source.id;
+        let shape = Shape::Messages(Arc::clone(&self.source));
+        self.submit(py, Command::Peek { queue, max }, shape)
+    }
+
+    /// On a dead-letter queue: sends messages back to the queues they came from. Returns how many.
+    #[pyo3(signature = (max_messages = None))]
+    fn redrive(&self, py: Python<'_>, max_messages: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+        let max = max_messages
+            .map(|max| integer(max, "max_messages", 0, i64::MAX as u64))
+            .transpose()?;
+        let queue = self.source.id;
+        self.submit(py, Command::Redrive { queue, max }, Shape::Number)
+    }
+
+    /// Changes options of the queue: all but priorities and ordered_keys.
+    #[pyo3(signature = (**options))]
+    fn alter(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+        let options = queue_options(py, options)?;
+        let queue = self.source.id;
+        self.submit(py, Command::AlterQueue { queue, options }, Shape::Nothing)
+    }
+
+    /// Removes all messages that wait; those that are leased stay with their consumers. Returns how many.
+    fn purge(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let queue = self.source.id;
+        self.submit(py, Command::Purge { queue }, Shape::Number)
+    }
+
+    /// Removes the queue and everything in it. Returns how many messages went with it.
+    fn delete(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let queue = self.source.id;
+        self.submit(py, Command::DeleteQueue { queue }, Shape::Number)
+    }
+
+    /// The queue in numbers, as of now.
+    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let queue = self.source.id;
+        self.submit(py, Command::Stats { queue }, Shape::Stats)
+    }
+
+    /// What len() says, also where that may be pending.
+    fn _size(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let queue = self.source.id;
+        self.submit(py, Command::Size { queue }, Shape::Number)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self._size(py)?.extract(py)
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    /// Deliveries as they come, waiting for each, until the broker is closed.
+    fn __iter__(&self) -> Deliveries {
+        Deliveries { queue: Queue { source: Arc::clone(&self.source) } }
+    }
+
+    fn __contains__(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let _ = value;
+        // Without this, `in` would consume the queue to search it.
+        Err(PyTypeError::new_err("a queue cannot be searched; peek(n) shows what comes next"))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Queue {:?}>", self.source.name)
+    }
+}
+
+fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
+    let size = integer(value, what, 1, BATCH_MESSAGES_MAX as u64)?;
+    Ok(u32::try_from(size).expect("the most messages of a batch fit 32 bits"))
+}
+
+/// The deliveries of a queue, one after the other, until the broker is closed.
+#[pyclass(frozen, module = "ferrymq._native")]
+pub struct Deliveries {
+    queue: Queue,
+}
+
+#[pymethods]
+impl Deliveries {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let command = Command::Consume {
+            queue: self.queue.source.id,
+            session: self.queue.session(py)?,
+            auto_ack: false,
+            wait: Wait::Forever,
+        };
+        let shape = Shape::Delivery(Arc::clone(&self.queue.source));
+        match self.queue.submit(py, command, shape) {
+            Ok(delivery) => Ok(Some(delivery)),
+            Err(error) if is_closed(py, &error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
