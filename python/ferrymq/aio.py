@@ -1,0 +1,572 @@
+"""FerryMQ for asyncio: the same names, awaitable.
+
+>>> import asyncio, ferrymq.aio
+>>> async def main():
+...     async with ferrymq.aio.open() as broker:
+...         queue = await broker.queue("greetings")
+...         await queue.produce("hello")
+...         async with await queue.consume() as delivery:  # the end of the block acks
+...             print(delivery.text)
+>>> asyncio.run(main())
+hello
+
+A handle belongs to no event loop: threads, and any number of loops, may use one broker at once.
+Every call may be cancelled: what it was about to be given is released, uncounted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import weakref
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, Unpack, cast
+
+import ferrymq
+
+from . import _native
+from ._errors import Closed, FerryError
+from ._types import (
+    Body,
+    BrokerStats,
+    Durability,
+    Duration,
+    ExchangeKind,
+    HeaderValue,
+    QueueOptions,
+    QueueStats,
+)
+
+__all__ = ["Broker", "Delivery", "Exchange", "Queue", "Transaction", "open"]
+
+
+def open(
+    path: None = None,
+    *,
+    durability: Durability = "durable",
+    memory_limit: int | None = None,
+    lease: Duration = 30.0,
+) -> Broker:
+    """Open a broker, as ferrymq.open does; use it with `async with`."""
+    return Broker(
+        ferrymq.open(path, durability=durability, memory_limit=memory_limit, lease=lease)
+    )
+
+
+class _Waker:
+    """What one event loop waits for. The loop is woken once, however many calls were answered."""
+
+    __slots__ = ("__weakref__", "loop", "ready", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = weakref.ref(loop)
+        self.waiting: dict[asyncio.Future[None], _native.Pending] = {}
+        # A partial of a weak reference: Ready, which the garbage collector cannot look into,
+        # holds nothing that leads back to it.
+        self.ready = _native.Ready(functools.partial(_wake, weakref.ref(self)))
+
+    def forget(self) -> None:
+        """Take back what a closed loop waited for: nobody will ever ask for it."""
+        for pending in list(self.waiting.values()):
+            pending.cancel()
+        self.waiting.clear()
+        self.ready.drain()
+
+
+_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _waker_of(loop: asyncio.AbstractEventLoop) -> _Waker:
+    waker = _wakers.get(loop)
+    if waker is None:
+        for other, its in list(_wakers.items()):
+            if other.is_closed():
+                its.forget()
+        waker = _wakers[loop] = _Waker(loop)
+    return waker
+
+
+def _wake(reference: weakref.ref[_Waker], ready: _native.Ready) -> None:
+    """Tell the loop that calls were answered. Runs in whatever thread answered them."""
+    waker = reference()
+    loop = waker.loop() if waker is not None else None
+    if waker is None or loop is None:
+        ready.drain()
+        return
+    try:
+        if asyncio._get_running_loop() is loop:
+            loop.call_soon(_drain, ready)
+        else:
+            loop.call_soon_threadsafe(_drain, ready)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+        waker.forget()
+
+
+def _drain(ready: _native.Ready) -> None:
+    for future in ready.drain():
+        if not future.done():
+            future.set_result(None)
+
+
+async def _answered(pending: _native.Pending) -> Any:
+    loop = asyncio.get_running_loop()
+    waker = _waker_of(loop)
+    future = loop.create_future()
+    waker.waiting[future] = pending
+    try:
+        pending.notify(waker.ready, future)
+        await future
+        return pending.take()
+    finally:
+        waker.waiting.pop(future, None)
+        # After take() this does nothing. Cancelled before, perhaps with the answer on its way:
+        # what it brings is given back.
+        pending.cancel()
+
+
+async def _result(started: Any) -> Any:
+    """What a starting call gives: its result at once, or a pending call to wait for."""
+    if type(started) is _native.Pending:
+        return await _answered(started)
+    return started
+
+
+class Delivery(ferrymq.Message):
+    """A message that is yours until its lease ends; settle it with ack, nack, reject or release.
+
+    As an async context manager it settles itself: the end of the block acks, an exception nacks
+    with the exception as reason, cancellation, Ctrl-C and SystemExit release.
+    """
+
+    __slots__ = ("_delivery",)
+    _delivery: ferrymq.Delivery
+
+    def __new__(cls, delivery: ferrymq.Delivery, /) -> Self:
+        self = super().__new__(cls, delivery)
+        self._delivery = delivery
+        return self
+
+    @property
+    def token(self) -> bytes:
+        """What settles this delivery, as bytes; empty with auto_ack."""
+        return self._delivery.token
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the lease ends, a datetime in UTC; None with auto_ack."""
+        return self._delivery.deadline
+
+    async def ack(self, *, durable: bool = False) -> None:
+        """Done with it. With durable=True it returns once that survives a power cut."""
+        await _result(self._delivery.ack(durable=durable))
+
+    async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
+        """Not done: back after `delay`, or the queue's backoff."""
+        await _result(self._delivery.nack(delay, reason))
+
+    async def reject(self, reason: str | None = None) -> None:
+        """Cannot be done: dead-lettered now, with the reason."""
+        await _result(self._delivery.reject(reason))
+
+    async def release(self) -> None:
+        """Not begun: back to its place at once, the attempt not counted."""
+        await _result(self._delivery.release())
+
+    async def extend(self, seconds: Duration) -> None:
+        """More time: the lease now ends so many seconds from now."""
+        await _result(self._delivery.extend(seconds))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        if self._delivery._settled:
+            return
+        if error is None:
+            await self.ack()
+            return
+        # The block's own exception goes on in any case; started, not awaited: these settle at
+        # once, and a task that is being cancelled should not wait.
+        try:
+            if isinstance(error, Exception):
+                self._delivery.nack(reason=_native._reason_of(error))
+            else:
+                self._delivery.release()
+        except FerryError:
+            pass
+
+
+def _token(delivery: Delivery | bytes) -> ferrymq.Delivery | bytes:
+    return delivery._delivery if isinstance(delivery, Delivery) else delivery
+
+
+class Queue:
+    """A queue for asyncio; see ferrymq.Queue. Handles come from `await broker.queue(name)`."""
+
+    __slots__ = ("_calls", "_queue")
+
+    def __init__(self, queue: ferrymq.Queue, /) -> None:
+        self._queue = queue
+        self._calls = queue._starting()
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._queue.name
+
+    async def produce(
+        self,
+        body: Body | None = None,
+        *,
+        json: Any = ...,
+        key: str | None = None,
+        priority: int = 0,
+        delay: Duration | None = None,
+        ttl: Duration | None = None,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        timeout: Duration | None = None,
+    ) -> int | None:
+        """Put a message on the queue and return its id, once it is as safe as asked."""
+        id = await _result(
+            self._calls.produce(
+                body,
+                json=json,
+                key=key,
+                priority=priority,
+                delay=delay,
+                ttl=ttl,
+                headers=headers,
+                durability=durability,
+                content_type=content_type,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                timeout=timeout,
+            )
+        )
+        return cast("int | None", id)
+
+    async def produce_many(
+        self, items: Iterable[Body | ferrymq.Outgoing], *, timeout: Duration | None = None
+    ) -> list[int]:
+        """Put messages on the queue, all or none, and return their ids."""
+        return cast("list[int]", await _result(self._calls.produce_many(items, timeout=timeout)))
+
+    async def consume(
+        self, timeout: Duration | None = 0, *, auto_ack: bool = False
+    ) -> Delivery | None:
+        """Take the next message; None when there is none within the timeout (None: for ever)."""
+        delivery = await _result(self._calls.consume(timeout, auto_ack=auto_ack))
+        return None if delivery is None else Delivery(delivery)
+
+    async def consume_many(
+        self, max_messages: int, timeout: Duration | None = 0, *, auto_ack: bool = False
+    ) -> list[Delivery]:
+        """Take up to max_messages; waits for the first only."""
+        deliveries = self._calls.consume_many(max_messages, timeout, auto_ack=auto_ack)
+        return [Delivery(delivery) for delivery in await _result(deliveries)]
+
+    async def ack_many(self, deliveries: Iterable[Delivery | bytes]) -> None:
+        """Ack deliveries (or their tokens); raises LeaseLost, whose lost lists those it could not."""
+        passed = list(deliveries)
+        try:
+            await _result(self._calls.ack_many([_token(delivery) for delivery in passed]))
+        except ferrymq.LeaseLost as error:
+            ours = {delivery.token: delivery for delivery in passed if isinstance(delivery, Delivery)}
+            error.lost = [
+                ours.get(lost.token, lost) if isinstance(lost, ferrymq.Delivery) else lost
+                for lost in error.lost
+            ]
+            raise
+
+    async def ack(self, token: Delivery | bytes, *, durable: bool = False) -> None:
+        """As delivery.ack(), by the delivery's token."""
+        await _result(self._calls.ack(_token(token), durable=durable))
+
+    async def nack(
+        self,
+        token: Delivery | bytes,
+        delay: Duration | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """As delivery.nack(), by the delivery's token."""
+        await _result(self._calls.nack(_token(token), delay, reason))
+
+    async def reject(self, token: Delivery | bytes, reason: str | None = None) -> None:
+        """As delivery.reject(), by the delivery's token."""
+        await _result(self._calls.reject(_token(token), reason))
+
+    async def release(self, token: Delivery | bytes) -> None:
+        """As delivery.release(), by the delivery's token."""
+        await _result(self._calls.release(_token(token)))
+
+    async def extend(self, token: Delivery | bytes, seconds: Duration) -> None:
+        """As delivery.extend(), by the delivery's token."""
+        await _result(self._calls.extend(_token(token), seconds))
+
+    async def peek(self, n: int = 1) -> list[ferrymq.Message]:
+        """The next messages in the order in which they would be delivered. Changes nothing."""
+        return cast("list[ferrymq.Message]", await _result(self._calls.peek(n)))
+
+    async def redrive(self, max_messages: int | None = None) -> int:
+        """On a dead-letter queue: send messages back to the queues they came from."""
+        return cast("int", await _result(self._calls.redrive(max_messages)))
+
+    async def alter(self, **options: Unpack[QueueOptions]) -> None:
+        """Change options of the queue: all but priorities and ordered_keys."""
+        await _result(self._calls.alter(**options))
+
+    async def purge(self) -> int:
+        """Remove all messages that wait. Returns how many."""
+        return cast("int", await _result(self._calls.purge()))
+
+    async def delete(self) -> int:
+        """Remove the queue and everything in it. Returns how many messages went with it."""
+        return cast("int", await _result(self._calls.delete()))
+
+    async def stats(self) -> QueueStats:
+        """The queue in numbers, as of now."""
+        return cast("QueueStats", await _result(self._calls.stats()))
+
+    async def size(self) -> int:
+        """How many messages there are: ready + delayed + leased."""
+        return cast("int", await _result(self._calls._size()))
+
+    async def __aiter__(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, waiting for each, until the broker is closed."""
+        while True:
+            try:
+                delivery = await self.consume(None)
+            except Closed:
+                return
+            if delivery is not None:
+                yield delivery
+
+    def __repr__(self) -> str:
+        return f"<aio {self._queue!r}>"
+
+
+class Exchange:
+    """An exchange for asyncio; see ferrymq.Exchange."""
+
+    __slots__ = ("_calls", "_exchange")
+
+    def __init__(self, exchange: ferrymq.Exchange, /) -> None:
+        self._exchange = exchange
+        self._calls = exchange._starting()
+
+    @property
+    def name(self) -> str:
+        """The exchange's name."""
+        return self._exchange.name
+
+    async def bind(self, queue: Queue, pattern: str = "") -> None:
+        """Lead messages whose key matches the pattern to a queue."""
+        await _result(self._calls.bind(_plain(queue), pattern))
+
+    async def unbind(self, queue: Queue, pattern: str = "") -> None:
+        """Take a binding away. Raises NotFound if there is none."""
+        await _result(self._calls.unbind(_plain(queue), pattern))
+
+    async def produce(
+        self,
+        body: Body | None = None,
+        *,
+        key: str = "",
+        mandatory: bool = False,
+        json: Any = ...,
+        priority: int = 0,
+        delay: Duration | None = None,
+        ttl: Duration | None = None,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+    ) -> int:
+        """Route a message to every queue that its key reaches; returns how many."""
+        reached = await _result(
+            self._calls.produce(
+                body,
+                key=key,
+                mandatory=mandatory,
+                json=json,
+                priority=priority,
+                delay=delay,
+                ttl=ttl,
+                headers=headers,
+                durability=durability,
+                content_type=content_type,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+            )
+        )
+        return cast("int", reached)
+
+    async def delete(self) -> None:
+        """Remove the exchange and its bindings."""
+        await _result(self._calls.delete())
+
+    def __repr__(self) -> str:
+        return f"<aio {self._exchange!r}>"
+
+
+def _plain(handle: Any) -> Any:
+    """The handle of the native module; what is none goes on as it is, to be refused there."""
+    if isinstance(handle, Queue):
+        return handle._queue
+    return handle._exchange if isinstance(handle, Exchange) else handle
+
+
+class Transaction:
+    """Produces and acks that commit together or not at all: `async with broker.transaction()`."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: ferrymq.Transaction, /) -> None:
+        self._transaction = transaction
+
+    async def produce(
+        self,
+        target: Queue | Exchange,
+        body: Body | None = None,
+        *,
+        json: Any = ...,
+        key: str | None = None,
+        mandatory: bool | None = None,
+        priority: int = 0,
+        delay: Duration | None = None,
+        ttl: Duration | None = None,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+    ) -> None:
+        """Add a produce to a queue or an exchange; arguments as there."""
+        self._transaction.produce(
+            _plain(target),
+            body,
+            json=json,
+            key=key,
+            mandatory=mandatory,
+            priority=priority,
+            delay=delay,
+            ttl=ttl,
+            headers=headers,
+            durability=durability,
+            content_type=content_type,
+            correlation_id=correlation_id,
+            reply_to=reply_to,
+        )
+
+    async def ack(self, delivery: Delivery | bytes) -> None:
+        """Add the ack of a delivery (or of its token)."""
+        self._transaction.ack(_token(delivery))
+
+    async def commit(self) -> None:
+        """Do all of it, or raise and do none. The end of the block calls it."""
+        await _result(self._transaction.commit())
+
+    async def rollback(self) -> None:
+        """Forget all of it. An exception in the block calls it."""
+        self._transaction.rollback()
+
+    @property
+    def results(self) -> list[int | None]:
+        """After the commit: the message's id, the number of queues reached, or None for an ack."""
+        return self._transaction.results
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        if error is not None:
+            self._transaction.rollback()
+        elif not self._transaction._is_over:
+            await self.commit()
+
+
+class Broker:
+    """A broker for asyncio; see ferrymq.Broker. `ferrymq.aio.open()` or `broker.aio` gives one."""
+
+    __slots__ = ("_broker", "_calls")
+
+    def __init__(self, broker: ferrymq.Broker, /) -> None:
+        self._broker = broker
+        self._calls = broker._starting()
+
+    @property
+    def sync(self) -> ferrymq.Broker:
+        """The same broker for threads."""
+        return self._broker
+
+    @property
+    def closed(self) -> bool:
+        """Whether the broker was closed."""
+        return self._broker.closed
+
+    async def queue(
+        self, name: str, *, create: bool = True, **options: Unpack[QueueOptions]
+    ) -> Queue:
+        """Declare a queue and return its handle."""
+        queue = await _result(self._calls.queue(name, create=create, **options))
+        return Queue(queue)
+
+    async def exchange(
+        self, name: str, kind: ExchangeKind = "topic", *, create: bool = True
+    ) -> Exchange:
+        """Declare an exchange and return its handle."""
+        return Exchange(await _result(self._calls.exchange(name, kind, create=create)))
+
+    def transaction(self) -> Transaction:
+        """Produces and acks that commit together or not at all: an async context manager."""
+        return Transaction(self._calls.transaction())
+
+    async def queues(self) -> list[QueueStats]:
+        """All queues in numbers, by name."""
+        return cast("list[QueueStats]", await _result(self._calls.queues()))
+
+    async def stats(self) -> BrokerStats:
+        """The broker in numbers."""
+        return cast("BrokerStats", await _result(self._calls.stats()))
+
+    async def close(self) -> None:
+        """Close the broker for everyone: who waits gets Closed, and so does every later call."""
+        self._broker.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self._broker.close()
+
+    def __repr__(self) -> str:
+        return f"<aio {self._broker!r}>"
