@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod deliver;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod driver;
 pub mod engine;
 pub mod model;
 pub mod produce;

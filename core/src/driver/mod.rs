@@ -1,4 +1,17 @@
 //! The native driver. Turns one engine into a handle that any number of threads use at once.
 //! Owns: the lock around the engine, the clock, the timer thread, who waits for which call, the ring of finalisers.
-//! May use: engine, model, testing (the manual disk and clock). Never: decides anything about messages.
-//! Invariant: no lock is held while user code runs, and nobody waits without someone who will wake him.
+//! May use: model, engine, testing (the manual disk). Never: decides anything about messages.
+//! Invariant: no lock is held while a user's code runs, and nobody waits without someone who will wake him.
+
+mod broker;
+mod clock;
+mod handles;
+mod pending;
+mod state;
+mod testing;
+mod timer;
+
+pub use broker::{Broker, Options, Started};
+pub use handles::{Consumed, Exchange, Queue};
+pub use pending::Pending;
+pub use testing::{Storage, Testing};

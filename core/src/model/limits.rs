@@ -51,7 +51,7 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 100;
 /// A settlement that waits for no sync is durable at the latest so long after it was written.
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Commands that wait in the driver's ring for whoever takes the lock next.
-pub const RING_COMMANDS_MAX: usize = 1024;
+pub const RING_COMMANDS_MAX: usize = 256;
 
 const _: () = assert!(LEASE_MS_MIN <= LEASE_MS_DEFAULT && LEASE_MS_DEFAULT <= LEASE_MS_MAX);
 const _: () = assert!(LEASE_MS_MAX <= SPAN_MS_MAX);

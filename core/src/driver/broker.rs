@@ -1,0 +1,308 @@
+//! The handle.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::engine::{Command, Config, Reply, Wait};
+use crate::model::limits::{LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX};
+use crate::model::{Durability, Error, Result, SessionId, Span, Time};
+use crate::testing::ManualDisk;
+
+use super::clock::Clock;
+use super::pending::Pending;
+use super::state::{Delivery, State, closed};
+use super::testing::{Storage, Testing};
+use super::timer::Timer;
+
+/// What a broker is told when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Most memory that messages may take, bytes.
+    pub memory_limit: u64,
+    /// Lease of queues that do not say.
+    pub lease: Span,
+    /// Durability of queues that do not say. In memory every level means memory.
+    pub durability: Durability,
+    /// Seed of the backoff's jitter.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let config = Config::default();
+        Options {
+            memory_limit: MEMORY_BYTES_DEFAULT,
+            lease: config.lease,
+            durability: config.durability,
+            seed: config.seed,
+        }
+    }
+}
+
+impl Options {
+    /// Errors: `InvalidArgument` for a lease out of range.
+    fn config(&self) -> Result<Config> {
+        if !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(&self.lease.0) {
+            return Err(Error::invalid(format!(
+                "lease is {} ms; it must be {LEASE_MS_MIN} to {LEASE_MS_MAX} ms",
+                self.lease.0
+            )));
+        }
+        Ok(Config {
+            memory_limit: self.memory_limit,
+            lease: self.lease,
+            durability: self.durability,
+            seed: self.seed,
+            ..Config::default()
+        })
+    }
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub clock: Clock,
+    pub timer: Timer,
+    ring: ArrayQueue<Command>,
+    session: AtomicU32,
+    closed: AtomicBool,
+}
+
+/// A broker, as a handle: clone it, send it to any thread.
+///
+/// ```
+/// use ferrymq_core::driver::{Broker, Options};
+/// let broker = Broker::open(Options::default())?;
+/// let queue = broker.queue("orders", Default::default())?;
+/// queue.produce(&b"first"[..])?;
+/// let delivery = queue.consume(None)?.expect("one is there");
+/// assert_eq!(delivery.body(), b"first");
+/// delivery.ack()?;
+/// # Ok::<(), ferrymq_core::model::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// The answer to `start`.
+pub enum Started {
+    /// The result.
+    Done(Result<Reply>),
+    /// It will come.
+    Pending(Pending),
+}
+
+impl Broker {
+    /// A broker in memory. Errors: `InvalidArgument` for options out of range.
+    pub fn open(options: Options) -> Result<Broker> {
+        Broker::with(options, Clock::real(), None)
+    }
+
+    /// A broker whose clock is moved by hand, in memory or on a disk that completes when told.
+    pub fn open_testing(options: Options, storage: Storage) -> Result<(Broker, Testing)> {
+        let disk = (storage == Storage::Manual).then(ManualDisk::default);
+        let broker = Broker::with(options, Clock::manual(), disk)?;
+        Ok((broker.clone(), Testing::new(broker)))
+    }
+
+    fn with(options: Options, clock: Clock, disk: Option<ManualDisk>) -> Result<Broker> {
+        let state = State::open(options.config()?, disk, clock.now())?;
+        let session = AtomicU32::new(state.session.0);
+        Ok(Broker {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                clock,
+                timer: Timer::new(),
+                ring: ArrayQueue::new(RING_COMMANDS_MAX),
+                session,
+                closed: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// The engine's time, milliseconds.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
+    /// How long a call with this timeout waits: `None` for ever, zero not at all.
+    #[must_use]
+    pub fn wait(&self, timeout: Option<Span>) -> Wait {
+        match timeout {
+            None => Wait::Forever,
+            Some(Span(0)) => Wait::No,
+            Some(span) => Wait::Until(self.now().after(span)),
+        }
+    }
+
+    /// The session that holds this broker's leases.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        SessionId(self.shared.session.load(Ordering::Relaxed))
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// Handles a command; waits while it is pending.
+    pub fn call(&self, command: Command) -> Result<Reply> {
+        match self.start(command) {
+            Started::Done(result) => result,
+            Started::Pending(pending) => pending.wait(),
+        }
+    }
+
+    /// Handles a command without waiting.
+    #[inline]
+    pub fn start(&self, command: Command) -> Started {
+        let shared = &self.shared;
+        let mut woken = Vec::new();
+        let mut state = shared.lock();
+        let now = shared.clock.now();
+        shared.drain_ring(&mut state, now, &mut woken);
+        if state.closed {
+            return Started::Done(Err(closed()));
+        }
+        let handled = state.handle(now, command, &mut woken);
+        self.release(state, woken);
+        match handled {
+            Ok(result) => Started::Done(result),
+            Err((call, mailbox)) => Started::Pending(Pending::new(self.clone(), call, mailbox)),
+        }
+    }
+
+    /// Hands a command to whoever has the lock next, for finalisers and signal handlers: its answer is dropped. Never waits, unless the ring is full.
+    pub fn post(&self, command: Command) {
+        if let Err(command) = self.shared.ring.push(command) {
+            let _ = self.start(command);
+            return;
+        }
+        self.shared.empty_ring();
+    }
+
+    /// Closes the broker: who waits gets `Closed`, later calls too. Closing twice is closing once.
+    pub fn close(&self) {
+        let mut woken = Vec::new();
+        let mut state = self.shared.lock();
+        self.shared.closed.store(true, Ordering::Release);
+        let engine = state.close(&mut woken);
+        drop(state);
+        drop(engine);
+        deliver(woken);
+    }
+
+    /// Does something to the state, then what every use of the lock ends with.
+    pub(super) fn with_state<T>(
+        &self,
+        act: impl FnOnce(&mut State, Time, &mut Vec<Delivery>) -> T,
+    ) -> T {
+        let mut woken = Vec::new();
+        let mut state = self.shared.lock();
+        let now = self.shared.clock.now();
+        self.shared.drain_ring(&mut state, now, &mut woken);
+        let result = act(&mut state, now, &mut woken);
+        self.shared.closed.store(state.closed, Ordering::Release);
+        self.shared
+            .session
+            .store(state.session.0, Ordering::Relaxed);
+        self.release(state, woken);
+        result
+    }
+
+    /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring.
+    #[inline]
+    fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
+        if self.shared.clock.is_real() {
+            let due = state.engine.deadline();
+            self.shared.timer.set(due, || Arc::downgrade(&self.shared));
+        }
+        drop(state);
+        if !woken.is_empty() {
+            self.deliver(woken);
+        }
+        if !self.shared.ring.is_empty() {
+            self.shared.empty_ring();
+        }
+    }
+
+    fn deliver(&self, woken: Vec<Delivery>) {
+        for unwanted in deliver(woken) {
+            let mut state = self.shared.lock();
+            let now = self.shared.clock.now();
+            state.give_back(now, unwanted);
+        }
+    }
+}
+
+/// Brings results to who waits for them; gives back those that nobody wants any more.
+fn deliver(woken: Vec<Delivery>) -> Vec<Result<Reply>> {
+    woken
+        .into_iter()
+        .filter_map(|(mailbox, result)| mailbox.fill(result))
+        .collect()
+}
+
+impl Shared {
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a bug of the engine; what it left is still checked by every command.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn drain_ring(&self, state: &mut State, now: Time, woken: &mut Vec<Delivery>) {
+        if !self.ring.is_empty() {
+            while let Some(command) = self.ring.pop() {
+                state.handle_posted(now, command, woken);
+            }
+        }
+    }
+
+    /// Empties the ring if the lock is free. If it is not, its holder looks at the ring once he has opened it.
+    fn empty_ring(&self) {
+        while !self.ring.is_empty() {
+            let mut state = match self.state.try_lock() {
+                Ok(state) => state,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let mut woken = Vec::new();
+            let now = self.clock.now();
+            self.drain_ring(&mut state, now, &mut woken);
+            drop(state);
+            for unwanted in deliver(woken) {
+                let mut state = self.lock();
+                state.give_back(now, unwanted);
+            }
+        }
+    }
+
+    /// Fires what is due and says when to look again; `sleeps` hears it while the lock is held, so that no earlier time is missed.
+    pub fn fire_timers(&self, sleeps: impl FnOnce(Time)) -> Time {
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        let now = self.clock.now();
+        self.drain_ring(&mut state, now, &mut woken);
+        state.engine.advance(now);
+        state.pump(now, &mut woken);
+        let due = state.engine.deadline();
+        sleeps(due);
+        drop(state);
+        for unwanted in deliver(woken) {
+            self.lock().give_back(now, unwanted);
+        }
+        due
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.timer.wake();
+    }
+}

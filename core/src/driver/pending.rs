@@ -1,0 +1,192 @@
+//! A call that waits: where its result is put, and who is woken.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::engine::{Command, Reply};
+use crate::model::{CallId, Result, Token};
+
+use super::Broker;
+
+/// Called once when a call has its result, from any thread, with no lock held.
+pub(super) type Wake = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Waiting,
+    Watched(Wake),
+    Resolved(Result<Reply>),
+    /// The result was taken.
+    Taken,
+    /// Nobody will ask any more.
+    Abandoned,
+}
+
+/// Where one call's result is put.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere cannot leave a half-written state: every change is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the result in and wakes who waits. Gives the result back if nobody will ask for it.
+    pub fn fill(&self, result: Result<Reply>) -> Option<Result<Reply>> {
+        let mut state = self.lock();
+        match std::mem::take(&mut *state) {
+            State::Waiting => {
+                *state = State::Resolved(result);
+                drop(state);
+                self.filled.notify_all();
+                None
+            }
+            State::Watched(wake) => {
+                *state = State::Resolved(result);
+                drop(state);
+                wake();
+                None
+            }
+            other => {
+                *state = other;
+                Some(result)
+            }
+        }
+    }
+
+    fn take(state: &mut State) -> Option<Result<Reply>> {
+        match state {
+            State::Resolved(_) => match std::mem::replace(state, State::Taken) {
+                State::Resolved(result) => Some(result),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub fn try_take(&self) -> Option<Result<Reply>> {
+        Mailbox::take(&mut self.lock())
+    }
+
+    fn abandon(&self) -> Option<Result<Reply>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::Abandoned) {
+            State::Resolved(result) => Some(result),
+            State::Taken => {
+                *state = State::Taken;
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A call that has not finished. Dropping it cancels the call: a waiting consume or produce leaves its line, a message that it was just given goes back uncounted.
+pub struct Pending {
+    broker: Broker,
+    call: CallId,
+    mailbox: Arc<Mailbox>,
+    finished: bool,
+}
+
+impl Pending {
+    pub(super) fn new(broker: Broker, call: CallId, mailbox: Arc<Mailbox>) -> Pending {
+        Pending {
+            broker,
+            call,
+            mailbox,
+            finished: false,
+        }
+    }
+
+    /// Which call.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        self.call
+    }
+
+    /// Waits for the result.
+    pub fn wait(mut self) -> Result<Reply> {
+        let mut state = self.mailbox.lock();
+        loop {
+            if let Some(result) = Mailbox::take(&mut state) {
+                drop(state);
+                self.finished = true;
+                return result;
+            }
+            state = self
+                .mailbox
+                .filled
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits for the result, but no longer than this.
+    pub fn wait_for(&mut self, slice: Duration) -> Option<Result<Reply>> {
+        let state = self.mailbox.lock();
+        let waiting = |state: &mut State| matches!(state, State::Waiting | State::Watched(_));
+        let (mut state, _) = self
+            .mailbox
+            .filled
+            .wait_timeout_while(state, slice, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        let result = Mailbox::take(&mut state);
+        self.finished |= result.is_some();
+        result
+    }
+
+    /// The result, if it is there.
+    pub fn try_take(&mut self) -> Option<Result<Reply>> {
+        let result = self.mailbox.try_take();
+        self.finished |= result.is_some();
+        result
+    }
+
+    /// Calls `wake` once when the result is there, at once if it is already. Then `try_take`.
+    pub fn on_ready(&mut self, wake: Box<dyn FnOnce() + Send>) {
+        let mut state = self.mailbox.lock();
+        match &*state {
+            State::Waiting | State::Watched(_) => *state = State::Watched(wake),
+            _ => {
+                drop(state);
+                wake();
+            }
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        match self.mailbox.abandon() {
+            Some(result) => give_back(&self.broker, result),
+            None => self.broker.post(Command::Cancel { call: self.call }),
+        }
+    }
+}
+
+/// Releases what a result that nobody wants has handed over.
+fn give_back(broker: &Broker, result: Result<Reply>) {
+    for token in handed_over(result) {
+        broker.post(Command::Release { token });
+    }
+}
+
+/// The deliveries of a result.
+pub(super) fn handed_over(result: Result<Reply>) -> Vec<Token> {
+    match result {
+        Ok(Reply::Delivery(Some(delivery))) => delivery.token.into_iter().collect(),
+        Ok(Reply::Deliveries(deliveries)) => {
+            deliveries.into_iter().filter_map(|d| d.token).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,156 @@
+//! What the lock guards: the engine, its disk, and who waits for what.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::engine::{Answer, Command, Config, Engine, Event, Output, Reply};
+use crate::model::{CallId, Error, ErrorKind, Result, SessionId, Time};
+use crate::testing::ManualDisk;
+
+use super::pending::{Mailbox, handed_over};
+
+/// A result on its way to who waits for it, delivered once the lock is free.
+pub(super) type Delivery = (Arc<Mailbox>, Result<Reply>);
+
+pub(super) struct State {
+    pub engine: Engine,
+    pub config: Config,
+    pub disk: Option<ManualDisk>,
+    pub mailboxes: HashMap<CallId, Arc<Mailbox>>,
+    pub session: SessionId,
+    pub closed: bool,
+}
+
+impl State {
+    /// An engine and its disk, opened.
+    pub fn open(config: Config, disk: Option<ManualDisk>, now: Time) -> Result<State> {
+        let engine = match disk {
+            Some(_) => Engine::open(config, now),
+            None => Engine::memory(config),
+        };
+        let mut state = State {
+            engine,
+            config,
+            disk,
+            mailboxes: HashMap::new(),
+            session: SessionId(0),
+            closed: false,
+        };
+        let mut nobody = Vec::new();
+        state.pump(now, &mut nobody);
+        while !state.engine.is_open() {
+            if !state.complete_syncs(true, now, &mut nobody) {
+                return Err(Error::new(
+                    ErrorKind::StoreFailed,
+                    "the store could not be opened; look at the disk, then open it again",
+                ));
+            }
+        }
+        match state.engine.handle(now, Command::OpenSession) {
+            Answer::Done(Ok(Reply::Session(session))) => state.session = session,
+            _ => unreachable!("opening a session is answered at once"),
+        }
+        Ok(state)
+    }
+
+    /// Handles a command and everything that follows from it. A mailbox is made only for a call that is still pending then.
+    #[inline]
+    pub fn handle(
+        &mut self,
+        now: Time,
+        command: Command,
+        woken: &mut Vec<Delivery>,
+    ) -> std::result::Result<Result<Reply>, (CallId, Arc<Mailbox>)> {
+        match self.engine.handle(now, command) {
+            Answer::Done(result) => {
+                self.pump(now, woken);
+                Ok(result)
+            }
+            Answer::Pending(call) => {
+                let mailbox = Arc::new(Mailbox::default());
+                self.mailboxes.insert(call, Arc::clone(&mailbox));
+                self.pump(now, woken);
+                // The manual disk may have written what the call waited for.
+                if let Some(own) = woken.iter().position(|(to, _)| Arc::ptr_eq(to, &mailbox)) {
+                    return Ok(woken.swap_remove(own).1);
+                }
+                Err((call, mailbox))
+            }
+        }
+    }
+
+    /// A command whose answer nobody waits for.
+    pub fn handle_posted(&mut self, now: Time, command: Command, woken: &mut Vec<Delivery>) {
+        if let Command::Cancel { call } = &command {
+            self.mailboxes.remove(call);
+        }
+        if !self.closed {
+            if let Answer::Pending(call) = self.engine.handle(now, command) {
+                self.mailboxes.remove(&call);
+            }
+            self.pump(now, woken);
+        }
+    }
+
+    /// Takes out everything that the engine has to say, and does its I/O.
+    #[inline]
+    pub fn pump(&mut self, now: Time, woken: &mut Vec<Delivery>) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Event(Event::Resolved { call, result }) => {
+                    if let Some(mailbox) = self.mailboxes.remove(&call) {
+                        woken.push((mailbox, result));
+                    } else {
+                        self.give_back(now, result);
+                    }
+                }
+                Output::Io(ticket) => {
+                    let id = ticket.id;
+                    let outcome = self.disk.as_mut().and_then(|disk| disk.execute(ticket));
+                    if let Some(outcome) = outcome {
+                        self.engine.io_done(now, id, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for this result any more: what it handed over goes back.
+    pub fn give_back(&mut self, now: Time, result: Result<Reply>) {
+        for token in handed_over(result) {
+            // A lease that has ended meanwhile has gone back already.
+            let _ = self.engine.handle(now, Command::Release { token });
+        }
+    }
+
+    /// Completes the syncs that the manual disk holds; false when there was none.
+    pub fn complete_syncs(&mut self, well: bool, now: Time, woken: &mut Vec<Delivery>) -> bool {
+        let Some(disk) = &mut self.disk else {
+            return false;
+        };
+        let outcomes = disk.complete_syncs(well);
+        let any = !outcomes.is_empty();
+        for (ticket, outcome) in outcomes {
+            self.engine.io_done(now, ticket, outcome);
+        }
+        self.pump(now, woken);
+        any
+    }
+
+    /// Ends everything; who waits gets `Closed`. Gives the engine back, so that its memory is freed with the lock open.
+    pub fn close(&mut self, woken: &mut Vec<Delivery>) -> Engine {
+        self.closed = true;
+        for (_, mailbox) in self.mailboxes.drain() {
+            woken.push((mailbox, Err(closed())));
+        }
+        std::mem::replace(&mut self.engine, Engine::memory(self.config))
+    }
+}
+
+#[cold]
+pub(super) fn closed() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the broker was closed; open it again to go on (a produce that still waited may or may not have been stored)",
+    )
+}
