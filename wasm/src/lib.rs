@@ -1,1 +1,31 @@
-//! FerryMQ for WebAssembly.
+//! FerryMQ for WebAssembly: the private half of the npm package `ferrymq`, under the hand-written TypeScript.
+//!
+//! One [`Native`] is one broker. Turns calls with numbers and bytes into the engine's commands, and the engine's replies into
+//! registers and one arena of bytes that JavaScript reads in place. Owns: the engine, its manual disk, the results nobody has fetched yet.
+//! Never: decides anything about messages, reads a clock, starts a timer.
+//! Invariant: what a call left in the registers and the arena is valid until the next call.
+
+mod config;
+mod hooks;
+mod native;
+mod registers;
+mod results;
+mod value;
+mod verbs;
+mod wire;
+
+pub use native::Native;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen(raw_module = "../trap.js")]
+extern "C" {
+    /// Keeps the text of a panic for the error that JavaScript makes of the trap that follows it.
+    fn panicked(text: &str);
+}
+
+/// Runs once when the module is instantiated.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|info| panicked(&info.to_string())));
+}

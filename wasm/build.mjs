@@ -1,0 +1,182 @@
+// Builds the npm package into wasm/dist: cargo -> wasm-bindgen -> wasm-opt -> inlining -> tsc. Does nothing when nothing changed.
+//
+//   node wasm/build.mjs [--force]
+//
+// FERRYMQ_WASM_CARGO   rustup (default): the toolchain in PATH, which has the target wasm32-unknown-unknown.
+//                      debian: Debian's rustc and cargo in /usr/bin, which build the standard library from Debian's rust-web-src.
+// FERRYMQ_WASM_BINDGEN the wasm-bindgen program; default: target/tools/bin, then cargo's, then PATH. It must be of the crate's version.
+
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = dirname(HERE);
+const PKG = join(HERE, "pkg");
+const DIST = join(HERE, "dist");
+const NATIVE = join(PKG, "native");
+const TARGET = "wasm32-unknown-unknown";
+const WASM = "ferrymq_wasm_bg.wasm";
+const BINDGEN_VERSION = "0.2.130";
+// Of what Rust emits for this target, what every browser of the last years runs.
+const WASM_FEATURES = [
+  "--enable-bulk-memory",
+  "--enable-mutable-globals",
+  "--enable-nontrapping-float-to-int",
+  "--enable-sign-ext",
+  "--enable-multivalue",
+  "--enable-reference-types",
+];
+
+const toolchain = process.env.FERRYMQ_WASM_CARGO ?? "rustup";
+if (!["rustup", "debian"].includes(toolchain)) {
+  fail(`FERRYMQ_WASM_CARGO is ${JSON.stringify(toolchain)}; set it to rustup or debian`);
+}
+
+const force = process.argv.includes("--force");
+const nativeStamp = `${toolchain} ${hash([
+  "Cargo.toml",
+  "Cargo.lock",
+  "core/Cargo.toml",
+  "core/src",
+  "wasm/Cargo.toml",
+  "wasm/src",
+  "wasm/build.mjs",
+  "wasm/package-lock.json",
+])}`;
+if (force || stale(join(PKG, "stamp"), nativeStamp)) {
+  buildNative();
+  writeFileSync(join(PKG, "stamp"), nativeStamp);
+}
+
+const distStamp = `${nativeStamp} ${hash(["wasm/ts", "wasm/tsconfig.json", "wasm/package.json"])}`;
+if (force || stale(join(DIST, ".stamp"), distStamp)) {
+  buildTypeScript();
+  writeFileSync(join(DIST, ".stamp"), distStamp);
+}
+
+function buildNative() {
+  rmSync(PKG, { recursive: true, force: true });
+  mkdirSync(NATIVE, { recursive: true });
+  const built = cargo();
+  run(bindgen(), [
+    "--target",
+    "web",
+    "--omit-default-module-path",
+    "--remove-producers-section",
+    "--remove-name-section",
+    "--out-dir",
+    NATIVE,
+    built,
+  ]);
+  const wasm = join(NATIVE, WASM);
+  run(tool("wasm-opt"), ["-O3", "-Oz", ...WASM_FEATURES, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
+  writeInline(wasm);
+}
+
+/** Compiles the crate; returns where the module is. */
+function cargo() {
+  const args = ["build", "-p", "ferrymq-wasm", "--lib", "--profile", "wasm", "--target", TARGET];
+  const shared = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
+  if (toolchain === "rustup") {
+    run(process.env.CARGO ?? "cargo", args);
+    return join(shared, TARGET, "wasm", "ferrymq_wasm.wasm");
+  }
+  // Another compiler than the native one: it has a target directory of its own.
+  const own = join(shared, "debian-wasm");
+  run("/usr/bin/cargo", [...args, "-Zbuild-std=std,panic_abort"], {
+    RUSTC_BOOTSTRAP: "1",
+    RUSTC: "/usr/bin/rustc",
+    CARGO_TARGET_DIR: own,
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: rustLld(),
+  });
+  return join(own, TARGET, "wasm", "ferrymq_wasm.wasm");
+}
+
+/** The linker for wasm: Debian's, or that of the rustup toolchain. */
+function rustLld() {
+  const candidates = ["/usr/bin/rust-lld", "/usr/bin/wasm-ld"];
+  try {
+    const sysroot = execFileSync("rustc", ["--print", "sysroot"], { encoding: "utf8" }).trim();
+    const host = /host: (.*)/.exec(execFileSync("rustc", ["-vV"], { encoding: "utf8" }))[1];
+    candidates.unshift(join(sysroot, "lib", "rustlib", host, "bin", "rust-lld"));
+  } catch {
+    // No rustup toolchain in PATH: Debian's own linker does.
+  }
+  return candidates.find(existsSync) ?? fail(`no linker for wasm among ${candidates.join(", ")}; install the package lld`);
+}
+
+function bindgen() {
+  const candidates = [
+    process.env.FERRYMQ_WASM_BINDGEN,
+    join(ROOT, "target", "tools", "bin", "wasm-bindgen"),
+    join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin", "wasm-bindgen"),
+    "wasm-bindgen",
+  ].filter(Boolean);
+  for (const candidate of candidates) {
+    try {
+      const version = execFileSync(candidate, ["--version"], { encoding: "utf8", stdio: "pipe" }).trim().split(" ")[1];
+      if (version === BINDGEN_VERSION) return candidate;
+      console.error(`${candidate} is of version ${version}, not ${BINDGEN_VERSION}: not used`);
+    } catch {
+      // Not there: the next one.
+    }
+  }
+  return fail(`no wasm-bindgen ${BINDGEN_VERSION}; install it: cargo install wasm-bindgen-cli --version ${BINDGEN_VERSION}`);
+}
+
+/** The module as text in a JavaScript module, for browsers and bundlers. */
+function writeInline(wasm) {
+  const text = gzipSync(readFileSync(wasm), { level: 9 }).toString("base64");
+  writeFileSync(join(NATIVE, "inline.js"), `export const MODULE_GZIP_BASE64 =\n  "${text}";\n`);
+  writeFileSync(join(NATIVE, "inline.d.ts"), "export declare const MODULE_GZIP_BASE64: string;\n");
+}
+
+function buildTypeScript() {
+  rmSync(DIST, { recursive: true, force: true });
+  mkdirSync(join(DIST, "native"), { recursive: true });
+  run(tool("tsc"), ["-p", join(HERE, "tsconfig.json")]);
+  for (const file of readdirSync(NATIVE)) {
+    if (!file.endsWith("_bg.wasm.d.ts")) copyFileSync(join(NATIVE, file), join(DIST, "native", file));
+  }
+}
+
+function tool(name) {
+  const path = join(HERE, "node_modules", ".bin", name);
+  return existsSync(path) ? path : fail(`${relative(ROOT, path)} is missing; run: npm ci --prefix wasm`);
+}
+
+/** One hash over all files under these paths of the repository. */
+function hash(paths) {
+  const sum = createHash("sha256");
+  const add = (path) => {
+    if (statSync(path).isDirectory()) {
+      for (const name of readdirSync(path).sort()) add(join(path, name));
+    } else {
+      sum.update(`${relative(ROOT, path)}\0`).update(readFileSync(path)).update("\0");
+    }
+  };
+  for (const path of paths) add(join(ROOT, path));
+  return sum.digest("hex");
+}
+
+function stale(file, stamp) {
+  return !existsSync(file) || readFileSync(file, "utf8") !== stamp;
+}
+
+function run(program, args, env = {}) {
+  try {
+    execFileSync(program, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
+  } catch (error) {
+    fail(`${program} ${args.join(" ")}: ${error.status === undefined ? error.message : `exit ${error.status}`}`);
+  }
+}
+
+function fail(message) {
+  console.error(`wasm/build.mjs: ${message}`);
+  process.exit(1);
+}

@@ -1,0 +1,173 @@
+//! Replies into registers, and into the arena what does not fit there.
+
+use ferrymq_core::engine::Reply;
+use ferrymq_core::model::{Body, Delivery, ErrorKind, Message, MessageId, Result, Time, Token};
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+
+use crate::registers::{RECORD_WORDS, Registers, delivery_record, message_record, token_words};
+use crate::wire::write_properties;
+
+/// A call has its result; registers and arena hold it.
+pub const DONE: u32 = 0;
+/// A call is pending; the registers hold its number.
+pub const PENDING: u32 = 1;
+/// A call was refused; the registers hold the kind.
+pub const FAILED: u32 = 2;
+
+/// An arena larger than this is given back after the call that needed it.
+const ARENA_BYTES_KEPT: usize = 1 << 20;
+
+/// What the last call left for JavaScript to read.
+#[derive(Default)]
+pub struct Results {
+    pub registers: Box<Registers>,
+    pub error: String,
+    pub value: JsValue,
+    arena: Vec<u8>,
+    /// Keeps the body of a single message where the registers say it is.
+    body: Option<Body>,
+}
+
+impl Results {
+    /// Puts a result where JavaScript reads it, and says which it is: [`DONE`] or [`FAILED`].
+    pub fn store(&mut self, result: Result<Reply>) -> u32 {
+        match result {
+            Ok(reply) => {
+                self.reply(reply);
+                DONE
+            }
+            Err(error) => {
+                let place = ErrorKind::ALL.iter().position(|kind| *kind == error.kind());
+                self.registers
+                    .set_error(place.unwrap_or(ErrorKind::ALL.len()));
+                error.message().clone_into(&mut self.error);
+                FAILED
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Queue(id) => self.registers.set_handle(id.index, id.generation),
+            Reply::Exchange(id) => self.registers.set_handle(id.index, id.generation),
+            Reply::Session(id) => self.registers.set_number(u64::from(id.0)),
+            Reply::Count(count) => self.registers.set_number(count),
+            Reply::Produced(id) => self.registers.set_number(id.0),
+            Reply::ProducedMany(ids) => self.ids(&ids),
+            Reply::Delivery(delivery) => self.delivery(delivery),
+            Reply::Deliveries(deliveries) => self.deliveries(&deliveries),
+            Reply::Messages(messages) => self.messages(&messages),
+            Reply::Lost(tokens) => self.lost(&tokens),
+            Reply::Deadline(time) => self.registers.set_moment(time),
+            Reply::Stats(stats) => self.value = plain(&stats),
+            Reply::Queues(all) => self.value = plain(&all),
+            Reply::Broker(stats) => self.value = plain(&stats),
+            Reply::Transaction(replies) => self.transaction(&replies),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn delivery(&mut self, delivery: Option<Delivery>) {
+        let Some(delivery) = delivery else {
+            self.registers.set_bytes(&[], 0);
+            return;
+        };
+        if delivery.message.properties.is_none() {
+            self.registers.set_record(delivery_record(&delivery, 0));
+            self.registers.set_bytes(&delivery.message.body, 1);
+            self.body = Some(delivery.message.body);
+            return;
+        }
+        self.clear();
+        let length = write_properties(&mut self.arena, delivery.message.properties.as_ref());
+        self.arena.extend_from_slice(&delivery.message.body);
+        self.registers
+            .set_record(delivery_record(&delivery, length));
+        self.registers.set_bytes(&self.arena, 1);
+    }
+
+    fn deliveries(&mut self, deliveries: &[Delivery]) {
+        self.batch(
+            deliveries
+                .iter()
+                .map(|delivery| (&delivery.message, delivery.token, delivery.deadline)),
+        );
+    }
+
+    fn messages(&mut self, messages: &[Message]) {
+        self.batch(messages.iter().map(|message| (message, None, Time::NEVER)));
+    }
+
+    /// All records first, then of each message its properties and its body.
+    fn batch<'a>(
+        &mut self,
+        messages: impl ExactSizeIterator<Item = (&'a Message, Option<Token>, Time)>,
+    ) {
+        self.clear();
+        let count = messages.len();
+        let mut at = 0;
+        self.arena.resize(count * RECORD_WORDS * 4, 0);
+        for (message, token, deadline) in messages {
+            let properties = write_properties(&mut self.arena, message.properties.as_ref());
+            self.arena.extend_from_slice(&message.body);
+            for word in message_record(message, token, deadline, properties) {
+                self.arena[at..at + 4].copy_from_slice(&word.to_le_bytes());
+                at += 4;
+            }
+        }
+        self.registers.set_bytes(&self.arena, count);
+    }
+
+    fn ids(&mut self, ids: &[MessageId]) {
+        self.clear();
+        for id in ids {
+            self.arena.extend_from_slice(&id.0.to_le_bytes());
+        }
+        self.registers.set_bytes(&self.arena, ids.len());
+    }
+
+    fn lost(&mut self, tokens: &[Token]) {
+        self.clear();
+        for token in tokens {
+            for word in token_words(*token) {
+                self.arena.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+        self.registers.set_bytes(&self.arena, tokens.len());
+    }
+
+    /// Per step two longs: what it is (0 nothing, 1 a message's id, 2 a count) and the number.
+    fn transaction(&mut self, replies: &[Reply]) {
+        self.clear();
+        for reply in replies {
+            let (kind, number) = match reply {
+                Reply::Produced(id) => (1_u64, id.0),
+                Reply::Count(count) => (2, *count),
+                _ => (0, 0),
+            };
+            self.arena.extend_from_slice(&kind.to_le_bytes());
+            self.arena.extend_from_slice(&number.to_le_bytes());
+        }
+        self.registers.set_bytes(&self.arena, replies.len());
+    }
+
+    fn clear(&mut self) {
+        self.body = None;
+        if self.arena.capacity() > ARENA_BYTES_KEPT {
+            self.arena = Vec::new();
+        }
+        self.arena.clear();
+    }
+}
+
+/// A value as a plain object. Whole numbers of 64 bits come as bigint; TypeScript makes numbers of those that fit.
+fn plain<T: Serialize>(value: &T) -> JsValue {
+    let serializer = serde_wasm_bindgen::Serializer::new()
+        .serialize_large_number_types_as_bigints(true)
+        .serialize_missing_as_null(true);
+    value
+        .serialize(&serializer)
+        .expect("statistics are numbers and texts, which always serialise")
+}

@@ -1,0 +1,162 @@
+//! One broker: the calls beside a message's way.
+
+use ferrymq_core::engine::{Command, Operation};
+use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId, Result};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::native::Native;
+use crate::value::options_from;
+use crate::wire::Reader;
+
+/// Queues.
+#[wasm_bindgen]
+impl Native {
+    /// Declares a queue, or finds it.
+    pub fn declare_queue(&mut self, now: f64, name: String, options: JsValue, create: bool) -> u32 {
+        match options_from(options) {
+            Ok(options) => self.run(
+                now,
+                Command::DeclareQueue {
+                    name,
+                    options,
+                    create,
+                },
+            ),
+            Err(error) => self.results.store(Err(error)),
+        }
+    }
+
+    /// Changes options.
+    pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, options: JsValue) -> u32 {
+        let queue = QueueId { index, generation };
+        match options_from(options) {
+            Ok(options) => self.run(now, Command::AlterQueue { queue, options }),
+            Err(error) => self.results.store(Err(error)),
+        }
+    }
+
+    /// `verb`: 0 delete, 1 purge, 2 size, 3 statistics, 4 peek at `max`, 5 redrive at most `max` (not a number: all).
+    pub fn queue_verb(
+        &mut self,
+        now: f64,
+        verb: u32,
+        index: u32,
+        generation: u32,
+        max: f64,
+    ) -> u32 {
+        let queue = QueueId { index, generation };
+        let command = match verb {
+            0 => Command::DeleteQueue { queue },
+            1 => Command::Purge { queue },
+            2 => Command::Size { queue },
+            3 => Command::Stats { queue },
+            4 => Command::Peek {
+                queue,
+                max: max as u32,
+            },
+            _ => Command::Redrive {
+                queue,
+                max: (!max.is_nan()).then_some(max as u64),
+            },
+        };
+        self.run(now, command)
+    }
+
+    /// All queues in numbers, or the broker.
+    pub fn overview(&mut self, now: f64, broker: bool) -> u32 {
+        self.run(
+            now,
+            if broker {
+                Command::BrokerStats
+            } else {
+                Command::Queues
+            },
+        )
+    }
+}
+
+/// Routing and transactions.
+#[wasm_bindgen]
+impl Native {
+    /// Declares an exchange, or finds it. `kind`: 0 direct, 1 fanout, 2 topic.
+    pub fn declare_exchange(&mut self, now: f64, name: String, kind: u32, create: bool) -> u32 {
+        let kind = match kind {
+            0 => ExchangeKind::Direct,
+            1 => ExchangeKind::Fanout,
+            _ => ExchangeKind::Topic,
+        };
+        self.run(now, Command::DeclareExchange { name, kind, create })
+    }
+
+    /// Removes an exchange.
+    pub fn delete_exchange(&mut self, now: f64, index: u32, generation: u32) -> u32 {
+        let exchange = ExchangeId { index, generation };
+        self.run(now, Command::DeleteExchange { exchange })
+    }
+
+    /// Binds an exchange to a queue, or takes the binding away.
+    #[allow(clippy::too_many_arguments)] // Two handles are four numbers.
+    pub fn bind(
+        &mut self,
+        now: f64,
+        index: u32,
+        generation: u32,
+        queue: u32,
+        queue_generation: u32,
+        pattern: String,
+        remove: bool,
+    ) -> u32 {
+        let exchange = ExchangeId { index, generation };
+        let queue = QueueId {
+            index: queue,
+            generation: queue_generation,
+        };
+        let command = if remove {
+            Command::Unbind {
+                exchange,
+                queue,
+                pattern,
+            }
+        } else {
+            Command::Bind {
+                exchange,
+                queue,
+                pattern,
+            }
+        };
+        self.run(now, command)
+    }
+
+    /// The scratch memory holds one publish as a transaction has it.
+    pub fn publish(&mut self, now: f64, length: usize) -> u32 {
+        match Reader::new(&self.scratch[..length]).operation() {
+            Ok(Operation::Publish {
+                exchange,
+                key,
+                message,
+                mandatory,
+            }) => self.run(
+                now,
+                Command::Publish {
+                    exchange,
+                    key,
+                    message,
+                    mandatory,
+                },
+            ),
+            Ok(_) => unreachable!("exchange.ts writes a publish"),
+            Err(error) => self.results.store(Err(error)),
+        }
+    }
+
+    /// The scratch memory holds `count` operations in `length` bytes.
+    pub fn transaction(&mut self, now: f64, length: usize, count: usize) -> u32 {
+        let mut reader = Reader::new(&self.scratch[..length]);
+        let operations: Result<Vec<Operation>> = (0..count).map(|_| reader.operation()).collect();
+        match operations {
+            Ok(operations) => self.run(now, Command::Transaction { operations }),
+            Err(error) => self.results.store(Err(error)),
+        }
+    }
+}

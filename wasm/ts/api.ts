@@ -1,0 +1,351 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// The public interfaces. Times are milliseconds, message ids bigint; every promise settles, refusals are `FerryError`.
+
+/** A JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json | undefined };
+
+/**
+ * A message's body: bytes as they are, text as UTF-8, everything else as JSON. Text and JSON set `contentType` unless it is given.
+ * An object with `toJSON` counts as what that returns.
+ */
+export type Body = Uint8Array | ArrayBuffer | Json | object;
+
+/** A header's value. Whole numbers beyond 2^53 come back as bigint. */
+export type HeaderValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Date
+  | Uint8Array
+  | HeaderValue[]
+  | { [name: string]: HeaderValue };
+
+/** A message's headers. */
+export type Headers = Record<string, HeaderValue>;
+
+/** How safe a message is: in memory only, with the operating system, or covered by a sync. A broker in memory takes all three as `memory`. */
+export type Durability = "memory" | "written" | "durable";
+
+/** What a broker is opened with. */
+export interface OpenOptions {
+  /** The store's name. */
+  readonly name?: string;
+  /** Where queues are kept. This version keeps them in memory. Default: `"auto"`. */
+  readonly storage?: "auto" | "memory";
+  /** How safe messages are where neither queue nor message says. Default: `"durable"`. */
+  readonly durability?: Durability;
+  /** Bytes of memory that messages may take; a produce beyond it is refused as on a full queue. Default: 512 MiB. */
+  readonly memoryLimit?: number;
+  /** The lease of queues that do not say, milliseconds. Default: 30 000. */
+  readonly lease?: number;
+}
+
+/** What a broker's storage really is. */
+export interface StorageInfo {
+  readonly backend: "memory";
+  /** How safe a confirmed message can be here. */
+  readonly durability: Durability;
+  /** Whether the platform promised not to evict it. */
+  readonly persisted: boolean;
+}
+
+/** How long a nacked message waits: `initial * factor^(attempt - 1)`, at most `max`, spread by `jitter`. */
+export interface Backoff {
+  /** After the first attempt, milliseconds. Default: 1000. */
+  readonly initial?: number;
+  /** How much longer each time, at least 1. Default: 2. */
+  readonly factor?: number;
+  /** Never longer than this, milliseconds. Default: 300 000. */
+  readonly max?: number;
+  /** The part of the wait by which it is spread evenly, 0 to 1. Default: 0.1. */
+  readonly jitter?: number;
+}
+
+/** What is said of a queue. Declaring it again compares only what is passed. */
+export interface QueueOptions {
+  /** Most messages at once: ready, delayed and leased. `null`, the default: no limit. */
+  readonly capacity?: number | bigint | null;
+  /** Most bytes of bodies at once. `null`, the default: no limit. */
+  readonly capacityBytes?: number | bigint | null;
+  /** What a produce does that finds no room. Default: `"reject"`. */
+  readonly overflow?: "reject" | "drop_oldest" | "block";
+  /** How long a delivery is its consumer's, milliseconds. Default: 30 000. */
+  readonly lease?: number;
+  /** Dead-lettered after so many attempts; `null`: never. Default: 20. */
+  readonly maxAttempts?: number | null;
+  /** How long a nacked message waits; a number is that constant wait. */
+  readonly backoff?: Backoff | number;
+  /** Where dead letters go: a queue's name, an exchange and a key, or `false` to discard. `null`, the default: `<queue>.dead`. */
+  readonly deadLetter?: string | null | false | readonly [exchange: string, key: string];
+  /** How long a message may wait, milliseconds. `null`, the default: for ever. */
+  readonly ttl?: number | null;
+  /** How many priorities there are, 1 to 255. Default: 1. */
+  readonly priorities?: number;
+  /** At most one message of a key is out at a time. Default: false. */
+  readonly orderedKeys?: boolean;
+  /** How safe its messages are. `null`, the default: as the broker. */
+  readonly durability?: Durability | null;
+}
+
+/** Ends a wait early: the promise rejects with the signal's reason, and no message is lost. */
+export interface Abortable {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a message carries beside its body. */
+export interface MessageOptions {
+  /** Groups messages for `orderedKeys`; at most 255 bytes. */
+  readonly key?: string | undefined;
+  /** Higher goes first; below the queue's `priorities`. Default: 0. */
+  readonly priority?: number | undefined;
+  /** Not delivered before it is over, milliseconds. */
+  readonly delay?: number | undefined;
+  /** Expires so long after acceptance, milliseconds. */
+  readonly ttl?: number | undefined;
+  /** Typed values; names and values together at most 64 KiB. `undefined` values are left out. */
+  readonly headers?: { readonly [name: string]: unknown } | ReadonlyMap<string, unknown> | undefined;
+  /** At most the queue's. */
+  readonly durability?: Durability | undefined;
+  readonly contentType?: string | undefined;
+  readonly correlationId?: string | undefined;
+  readonly replyTo?: string | undefined;
+}
+
+/** How a produce waits where the queue says `overflow: "block"`. */
+export interface ProduceWait extends Abortable {
+  /** Milliseconds, then `QueueFull`. `null`, the default: for ever. */
+  readonly timeout?: number | null | undefined;
+}
+
+export interface ProduceOptions extends MessageOptions, ProduceWait {}
+
+export interface PublishOptions extends MessageOptions {
+  /** `Unroutable` if no queue is reached. Default: false. */
+  readonly mandatory?: boolean | undefined;
+}
+
+export interface ConsumeOptions extends Abortable {
+  /** How long to wait for a message, milliseconds; `null`: for ever. Default: 0. */
+  readonly timeout?: number | null | undefined;
+  /** Settled by being handed over. Default: false. */
+  readonly autoAck?: boolean | undefined;
+}
+
+/** A message of a batch with options of its own; made by `outgoing`. */
+export interface Outgoing {
+  readonly body: Body;
+  readonly options: MessageOptions;
+}
+
+/** A queue in numbers. `size` is `ready + delayed + leased`, and `(head + size) % capacity === tail`. */
+export interface QueueStats {
+  readonly name: string;
+  /** Waiting to be delivered. */
+  readonly ready: number;
+  /** Waiting for their time, held ones included. */
+  readonly delayed: number;
+  /** With a consumer. */
+  readonly leased: number;
+  /** To be dead-lettered, waiting for room there. */
+  readonly held: number;
+  /** Bytes of the bodies of all of them. */
+  readonly bytes: number;
+  readonly produced: number;
+  readonly acked: number;
+  readonly nacked: number;
+  readonly rejected: number;
+  readonly released: number;
+  readonly expired: number;
+  readonly deadLettered: number;
+  /** Handed over again. */
+  readonly redelivered: number;
+  /** Pushed out by `drop_oldest`, or discarded because `deadLetter` is false. */
+  readonly dropped: number;
+  /** Of the oldest ready message, milliseconds; 0 when there is none. */
+  readonly oldestAge: number;
+  /** Removed so far, modulo capacity. */
+  readonly head: number;
+  /** Accepted so far, modulo capacity. */
+  readonly tail: number;
+  readonly size: number;
+  /** `null`: no limit. Beyond 2^53 a bigint. */
+  readonly capacity: number | bigint | null;
+}
+
+/** The broker in numbers. */
+export interface BrokerStats {
+  readonly queues: number;
+  readonly exchanges: number;
+  /** In all queues. */
+  readonly messages: number;
+  /** Bytes that messages take, as `memoryLimit` counts them. */
+  readonly memory: number;
+  readonly memoryLimit: number;
+  /** Calls that wait. */
+  readonly waiting: number;
+}
+
+/** A message as it is seen. */
+export interface Message {
+  /** Unique in the store, grows within a queue. */
+  readonly id: bigint;
+  /** The name of the queue it was taken from. */
+  readonly queue: string;
+  /** The body. A view that may share its buffer with other messages of a batch: `slice()` it before you change or transfer it. */
+  bytes(): Uint8Array;
+  /** The body as UTF-8. Throws `InvalidArgument` if it is not. */
+  text(): string;
+  /** The body as JSON. Throws `InvalidArgument` if it is not. */
+  json<T = unknown>(): T;
+  /** 1 the first time it is handed over; 0 when peeked before that. */
+  readonly attempt: number;
+  readonly headers: Headers;
+  readonly key: string | undefined;
+  readonly priority: number;
+  /** When it was accepted, milliseconds since the Unix epoch. */
+  readonly producedAt: number;
+  /** Whether it had been handed over before. */
+  readonly redelivered: boolean;
+  readonly contentType: string | undefined;
+  readonly correlationId: string | undefined;
+  readonly replyTo: string | undefined;
+}
+
+/**
+ * A message that is yours until its lease ends. Settle it once; after that, and after the lease, every verb rejects with `LeaseLost`.
+ *
+ * ```ts
+ * const delivery = await orders.consume({ timeout: 1000 });
+ * if (delivery) {
+ *   try {
+ *     await handle(delivery.json());
+ *     await delivery.ack();
+ *   } catch (error) {
+ *     await delivery.nack({ reason: String(error) });
+ *   }
+ * }
+ * ```
+ */
+export interface Delivery extends Message {
+  /** 24 bytes that settle it too; none with `autoAck`. */
+  readonly token: Uint8Array | undefined;
+  /** Done with it. `durable`: wait for a sync that covers the ack. */
+  ack(options?: { readonly durable?: boolean }): Promise<void>;
+  /** Back later, counted as an attempt: after `delay`, or the queue's backoff. */
+  nack(options?: { readonly delay?: number | undefined; readonly reason?: string | undefined }): Promise<void>;
+  /** Dead-letter it now. */
+  reject(options?: { readonly reason?: string | undefined }): Promise<void>;
+  /** Back to its place, not counted. */
+  release(): Promise<void>;
+  /** The lease now ends `ms` from now, at most 12 hours after it began. */
+  extend(ms: number): Promise<void>;
+}
+
+/** A queue. */
+export interface Queue {
+  readonly name: string;
+  /**
+   * Puts a message on the queue; resolves with its id once it is as safe as asked.
+   *
+   * ```ts
+   * await orders.produce({ id: 1 }, { delay: 500, key: "a" });
+   * ```
+   */
+  produce(body: Body, options?: ProduceOptions): Promise<bigint>;
+  /**
+   * Puts messages on the queue, all or none. An item is a body, or `outgoing(body, options)`.
+   *
+   * ```ts
+   * await orders.produceMany([{ id: 1 }, outgoing({ id: 2 }, { priority: 3 })]);
+   * ```
+   */
+  produceMany(items: Iterable<Body | Outgoing>, options?: ProduceWait): Promise<bigint[]>;
+  /** Takes the next message; `undefined` when none is ready within `timeout`. */
+  consume(options?: ConsumeOptions): Promise<Delivery | undefined>;
+  /** Takes up to `max` messages; waits for the first only. */
+  consumeMany(max: number, options?: ConsumeOptions): Promise<Delivery[]>;
+  /** Acks what it can, then rejects with `LeaseLost`, whose `lost` lists the rest. */
+  ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void>;
+  /** As `delivery.ack`, by the token. */
+  ack(token: Uint8Array, options?: { readonly durable?: boolean }): Promise<void>;
+  /** As `delivery.nack`, by the token. */
+  nack(
+    token: Uint8Array,
+    options?: { readonly delay?: number | undefined; readonly reason?: string | undefined },
+  ): Promise<void>;
+  /** As `delivery.reject`, by the token. */
+  reject(token: Uint8Array, options?: { readonly reason?: string | undefined }): Promise<void>;
+  /** As `delivery.release`, by the token. */
+  release(token: Uint8Array): Promise<void>;
+  /** As `delivery.extend`, by the token. */
+  extend(token: Uint8Array, ms: number): Promise<void>;
+  /** The next messages in the order in which they would come; changes nothing. Default: 1. */
+  peek(max?: number): Promise<Message[]>;
+  /** On a dead-letter queue: messages back to where they came from. Resolves with how many. */
+  redrive(max?: number | null): Promise<number>;
+  /** Changes options: all but `priorities` and `orderedKeys`. */
+  alter(options: QueueOptions): Promise<void>;
+  /** Removes all that waits; resolves with how many. */
+  purge(): Promise<number>;
+  /** Removes the queue and all that is in it; resolves with how many. */
+  delete(): Promise<number>;
+  stats(): Promise<QueueStats>;
+  /** Ready, delayed and leased. */
+  size(): Promise<number>;
+}
+
+/** How an exchange routes: the key equals the pattern, every binding, or words with `*` and `#`. */
+export type ExchangeKind = "direct" | "fanout" | "topic";
+
+/** Routes messages to queues. */
+export interface Exchange {
+  readonly name: string;
+  readonly kind: ExchangeKind;
+  /** Leads messages whose key matches to the queue. Twice is once. */
+  bind(queue: Queue, pattern?: string): Promise<void>;
+  /** Takes a binding away; `NotFound` if there is none. */
+  unbind(queue: Queue, pattern?: string): Promise<void>;
+  /** One copy to every queue reached, all or none; resolves with how many queues. */
+  publish(body: Body, options?: PublishOptions): Promise<number>;
+  /** The same as `publish`. */
+  produce(body: Body, options?: PublishOptions): Promise<number>;
+  delete(): Promise<void>;
+}
+
+/** What is to be done together. Nothing is visible, reserved or counted before the commit. */
+export interface Transaction {
+  /** To a queue, or through an exchange. A transaction never waits: `overflow: "block"` acts as `"reject"` here. */
+  produce(target: Queue, body: Body, options?: MessageOptions): void;
+  produce(target: Exchange, body: Body, options?: PublishOptions): void;
+  ack(delivery: Delivery | Uint8Array): void;
+  /** After the commit, per call of the above: the message's id, the number of queues reached, or undefined for an ack. */
+  readonly results: readonly (bigint | number | undefined)[];
+}
+
+/** An engine and its queues. */
+export interface Broker {
+  readonly storage: StorageInfo;
+  /** Declares a queue, or finds it. `create: false`: `NotFound` if it does not exist. */
+  queue(name: string, options?: QueueOptions & { readonly create?: boolean }): Promise<Queue>;
+  /** Declares an exchange, or finds it. Default kind: `"topic"`. */
+  exchange(name: string, options?: { readonly kind?: ExchangeKind; readonly create?: boolean }): Promise<Exchange>;
+  /**
+   * Runs `work` and commits what it put into the transaction, all or nothing; when `work` throws, nothing. Resolves with what `work` returned.
+   *
+   * ```ts
+   * await broker.transaction((tx) => {
+   *   tx.produce(invoices, { order: 1 });
+   *   tx.ack(delivery);
+   * });
+   * ```
+   */
+  transaction<T>(work: (tx: Transaction) => T | Promise<T>): Promise<T>;
+  /** All queues in numbers, by name. */
+  queues(): Promise<QueueStats[]>;
+  stats(): Promise<BrokerStats>;
+  /** Gives back what this broker holds. Whoever waits gets `Closed`, and so does every later call. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,23 @@
+// The entry for browsers, workers and bundlers.
+
+import type { Broker, OpenOptions } from "./api.js";
+import { load } from "./load.inline.js";
+import { opener } from "./open.js";
+
+export * from "./index.js";
+
+/**
+ * Opens a broker.
+ *
+ * ```ts
+ * import { open } from "ferrymq";
+ * const broker = await open();
+ * const orders = await broker.queue("orders");
+ * await orders.produce({ id: 1 });
+ * const delivery = await orders.consume();
+ * console.log(delivery?.json());
+ * await delivery?.ack();
+ * await broker.close();
+ * ```
+ */
+export const open: (options?: OpenOptions) => Promise<Broker> = opener(load);

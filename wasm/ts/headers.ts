@@ -1,0 +1,221 @@
+// Typed headers and the other properties of a message, to bytes and back, as the engine's `wire.rs` has them.
+
+import type { HeaderValue, Headers } from "./api.js";
+import { text } from "./checks.js";
+import { invalid, shown } from "./errors.js";
+import type { Writer } from "./writer.js";
+
+/** The engine's own limit is lower; this one only ends what would not end. */
+const WRITTEN_BYTES_MAX = 1 << 20;
+const DEPTH_MAX = 32;
+const INT_MAX = 2n ** 63n - 1n;
+const INT_MIN = -(2n ** 63n);
+
+/** A string-keyed table of values, its count before it. */
+export function writeHeaders(writer: Writer, headers: object): void {
+  writeMap(writer, headers, "headers", 1, writer.length + WRITTEN_BYTES_MAX);
+}
+
+function writeMap(writer: Writer, map: object, path: string, depth: number, end: number): void {
+  if (depth > DEPTH_MAX) {
+    throw invalid(`${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`);
+  }
+  const entries = map instanceof Map ? map.entries() : Object.entries(map);
+  const at = writer.length;
+  let count = 0;
+  writer.word(0);
+  for (const [name, value] of entries) {
+    if (value === undefined) continue;
+    writer.text(text(`a name in ${path}`, name));
+    writeValue(writer, value, `${path}.${name}`, depth, end);
+    count += 1;
+  }
+  writer.wordAt(at, count);
+}
+
+function writeValue(writer: Writer, value: unknown, path: string, depth: number, end: number): void {
+  if (writer.length > end) throw invalid("headers are larger than 65536 bytes; put large values into the body");
+  switch (typeof value) {
+    case "boolean":
+      return writer.byte(value ? 2 : 1);
+    case "number":
+      return writeNumber(writer, value);
+    case "bigint":
+      if (value < INT_MIN || value > INT_MAX) {
+        throw invalid(`${path} is ${value}n, which 64 bits do not hold; pass it as a string`);
+      }
+      writer.byte(3);
+      return writer.long(value);
+    case "string":
+      writer.byte(5);
+      return writer.text(text(path, value));
+    case "object":
+      return value === null ? writer.byte(0) : writeObject(writer, value, path, depth, end);
+    default:
+      throw invalid(
+        `${path} is ${shown(value)}; a header is null, a boolean, number, bigint, string, Date, Uint8Array, array or object`,
+      );
+  }
+}
+
+function writeNumber(writer: Writer, value: number): void {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    writer.byte(3);
+    return writer.long(BigInt(value));
+  }
+  writer.byte(4);
+  writer.float(value);
+}
+
+function writeObject(writer: Writer, value: object, path: string, depth: number, end: number): void {
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer) {
+    const bytes = value instanceof Uint8Array ? value : new Uint8Array(value);
+    writer.byte(6);
+    writer.word(bytes.length);
+    return writer.raw(bytes);
+  }
+  if (value instanceof Date) {
+    const ms = value.getTime();
+    if (Number.isNaN(ms)) throw invalid(`${path} is an invalid Date; pass a valid one`);
+    writer.byte(7);
+    return writer.long(BigInt(ms));
+  }
+  if (Array.isArray(value)) {
+    if (depth >= DEPTH_MAX) {
+      throw invalid(`${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`);
+    }
+    writer.byte(8);
+    writer.word(value.length);
+    for (let i = 0; i < value.length; i++) {
+      writeValue(writer, value[i] ?? null, `${path}[${i}]`, depth + 1, end);
+    }
+    return;
+  }
+  if (ArrayBuffer.isView(value)) {
+    throw invalid(`${path} is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)`);
+  }
+  writer.byte(9);
+  writeMap(writer, value, path, depth + 1, end);
+}
+
+/** What a message carries beside its body. */
+export interface Properties {
+  key: string | undefined;
+  contentType: string | undefined;
+  correlationId: string | undefined;
+  replyTo: string | undefined;
+  headers: Headers;
+}
+
+// A byte order mark is part of the text: what was sent comes out.
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The properties of a message that the engine wrote. */
+export function readProperties(bytes: Uint8Array): Properties {
+  const properties: Properties = {
+    key: undefined,
+    contentType: undefined,
+    correlationId: undefined,
+    replyTo: undefined,
+    headers: {},
+  };
+  const reader = new Reader(bytes);
+  while (!reader.done) {
+    const tag = reader.byte();
+    if (tag === 1) properties.key = reader.text();
+    else if (tag === 2) properties.contentType = reader.text();
+    else if (tag === 3) properties.correlationId = reader.text();
+    else if (tag === 4) properties.replyTo = reader.text();
+    else if (tag === 6) properties.contentType = "text/plain; charset=utf-8";
+    else if (tag === 7) properties.contentType = "application/json";
+    else properties.headers = reader.map();
+  }
+  return properties;
+}
+
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  byte(): number {
+    return this.#view.getUint8(this.#at++);
+  }
+
+  text(): string {
+    return UTF8.decode(this.#raw());
+  }
+
+  map(): Headers {
+    const headers: Headers = {};
+    for (let left = this.#word(); left > 0; left--) {
+      const name = this.text();
+      const value = this.#value();
+      // A plain assignment to "__proto__" would set the prototype.
+      if (name === "__proto__") {
+        Object.defineProperty(headers, name, { value, enumerable: true, writable: true, configurable: true });
+      } else {
+        headers[name] = value;
+      }
+    }
+    return headers;
+  }
+
+  #value(): HeaderValue {
+    switch (this.byte()) {
+      case 0:
+        return null;
+      case 1:
+        return false;
+      case 2:
+        return true;
+      case 3: {
+        const value = this.#long();
+        return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+      }
+      case 4: {
+        const value = this.#view.getFloat64(this.#at, true);
+        this.#at += 8;
+        return value;
+      }
+      case 5:
+        return this.text();
+      case 6:
+        return this.#raw().slice();
+      case 7:
+        return new Date(Number(this.#long()));
+      case 8:
+        return Array.from({ length: this.#word() }, () => this.#value());
+      default:
+        return this.map();
+    }
+  }
+
+  #word(): number {
+    const value = this.#view.getUint32(this.#at, true);
+    this.#at += 4;
+    return value;
+  }
+
+  #long(): bigint {
+    const value = this.#view.getBigInt64(this.#at, true);
+    this.#at += 8;
+    return value;
+  }
+
+  #raw(): Uint8Array {
+    const length = this.#word();
+    const bytes = this.#bytes.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return bytes;
+  }
+}

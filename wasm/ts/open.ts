@@ -1,0 +1,63 @@
+// Opening a broker: options to an engine.
+
+import type { Broker, Durability, OpenOptions } from "./api.js";
+import { BrokerHandle } from "./broker.js";
+import { durability, integer, known, optionalDuration, text } from "./checks.js";
+import { type Clock, WallClock } from "./clock.js";
+import { Core } from "./core.js";
+import { invalid, shown } from "./errors.js";
+import { type Load, engine } from "./engine.js";
+
+const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease"]);
+
+/** What every opening is told. */
+export interface Settings {
+  /** Over the disk whose syncs complete when told. */
+  readonly manual: boolean;
+  readonly durability: unknown;
+  readonly memoryLimit: unknown;
+  readonly lease: unknown;
+  readonly seed: number;
+}
+
+/** An engine under a clock, not opened yet. */
+export async function core(load: Load, settings: Settings, clock: Clock): Promise<Core> {
+  const limit = settings.memoryLimit;
+  const memoryLimit = limit === undefined ? Number.NaN : integer("memoryLimit", limit, 1, Number.MAX_SAFE_INTEGER);
+  const lease = optionalDuration("lease", settings.lease);
+  const level = durability(settings.durability);
+  const { Native, memory } = await engine(load);
+  return new Core(new Native(settings.manual, memoryLimit, lease, level, settings.seed), memory, clock);
+}
+
+/** The `open` of an entry that loads the engine with `load`. */
+export function opener(load: Load): (options?: OpenOptions) => Promise<Broker> {
+  return async function open(options?: OpenOptions): Promise<Broker> {
+    const passed = known<OpenOptions>("open", options, OPEN_OPTIONS);
+    if (passed.name !== undefined) text("name", passed.name);
+    checkStorage(passed.storage);
+    const { durability, memoryLimit, lease } = passed;
+    const settings = { manual: false, durability, memoryLimit, lease, seed: random() };
+    const opened = await core(load, settings, new WallClock());
+    opened.reopen(random());
+    return new BrokerHandle(opened, memoryStorage(), false);
+  };
+}
+
+/** What memory really is, whatever was asked. */
+export function memoryStorage(): { backend: "memory"; durability: Durability; persisted: boolean } {
+  return { backend: "memory", durability: "memory", persisted: false };
+}
+
+function checkStorage(storage: unknown): void {
+  if (storage === undefined || storage === "auto" || storage === "memory") return;
+  const path = typeof storage === "object" && storage !== null && "path" in storage;
+  throw invalid(
+    `storage is ${path ? "a path" : shown(storage)}; this version keeps queues in memory: leave it out, or pass "auto" or "memory"`,
+  );
+}
+
+/** Tells one opening's tokens from another's, and spreads retries; nothing secret. */
+function random(): number {
+  return (Math.random() * 0xffff_ffff + 1) >>> 0;
+}

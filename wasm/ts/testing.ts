@@ -1,0 +1,121 @@
+// The testing hooks: a clock that a test moves by hand, a disk whose syncs complete when told, a process that can be killed.
+
+import type { Broker, Durability } from "./api.js";
+import { BrokerHandle } from "./broker.js";
+import { integer, known } from "./checks.js";
+import { ManualClock } from "./clock.js";
+import type { Core } from "./core.js";
+import type { Load } from "./engine.js";
+import { FerryError, invalid, shown } from "./errors.js";
+import { core, memoryStorage } from "./open.js";
+
+const TESTING_OPTIONS: ReadonlySet<string> = new Set(["storage", "durability", "memoryLimit", "lease", "seed"]);
+
+/** What a broker under test is opened with. */
+export interface TestingOptions {
+  /** No store, or a store on a disk in memory whose syncs complete only when told. Default: `"memory"`. */
+  readonly storage?: "memory" | "manual";
+  readonly durability?: Durability;
+  /** Bytes. */
+  readonly memoryLimit?: number;
+  /** Milliseconds. */
+  readonly lease?: number;
+  /** Of the backoff's jitter. Default: 0. */
+  readonly seed?: number;
+}
+
+/** What a test does to its broker. Times are milliseconds. */
+export interface Testing {
+  /** The clock; it starts at 0. */
+  now(): number;
+  /** Moves the clock; what falls due meanwhile happens in its order. */
+  advanceTo(at: number): void;
+  /** Asks for a sync of all that is written, and completes every sync that is outstanding. */
+  sync(): void;
+  /** The same, but they fail. */
+  syncFails(): void;
+  /** The process is gone: calls get `Closed`, what was written stays. */
+  kill(): void;
+  /** Power is gone: what was not synced is gone too. */
+  powerCut(): void;
+  /** Opens the same store anew under the same broker and queue objects. In memory there is nothing left to open: it is empty. */
+  reopen(): Promise<void>;
+}
+
+/**
+ * Opens a broker whose time and disk belong to a test.
+ *
+ * ```ts
+ * import { openTesting } from "ferrymq/testing";
+ * const { broker, testing } = await openTesting();
+ * const queue = await broker.queue("q", { lease: 1000 });
+ * await queue.produce("a");
+ * await queue.consume();
+ * testing.advanceTo(1000);
+ * console.log((await queue.consume())?.attempt); // 2
+ * ```
+ */
+export type OpenTesting = (options?: TestingOptions) => Promise<{ broker: Broker; testing: Testing }>;
+
+/** @internal The `openTesting` of an entry that loads the engine with `load`. */
+export function testingOpener(load: Load): OpenTesting {
+  return async function openTesting(options?: TestingOptions) {
+    const passed = known<TestingOptions>("openTesting", options, TESTING_OPTIONS);
+    const { storage = "memory", durability, memoryLimit, lease, seed = 0 } = passed;
+    if (storage !== "memory" && storage !== "manual") {
+      throw invalid(`storage is ${shown(storage)}; pass "memory" or "manual"`);
+    }
+    integer("seed", seed, 0, 2 ** 32 - 1);
+    const clock = new ManualClock();
+    const opened = await core(load, { manual: storage === "manual", durability, memoryLimit, lease, seed }, clock);
+    const testing = new TestingHooks(opened, clock);
+    await testing.reopen();
+    return { broker: new BrokerHandle(opened, memoryStorage(), true), testing };
+  };
+}
+
+class TestingHooks implements Testing {
+  readonly #core: Core;
+  readonly #clock: ManualClock;
+
+  constructor(core: Core, clock: ManualClock) {
+    this.#core = core;
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  advanceTo(at: number): void {
+    this.#clock.moveTo(at);
+    this.#core.poke((native) => native.advance(at));
+  }
+
+  sync(): void {
+    this.#core.poke((native) => native.sync(this.now(), true));
+  }
+
+  syncFails(): void {
+    this.#core.poke((native) => native.sync(this.now(), false));
+  }
+
+  kill(): void {
+    this.#die(false, "the process was killed; reopen the broker");
+  }
+
+  powerCut(): void {
+    this.#die(true, "the power was cut; reopen the broker");
+  }
+
+  async reopen(): Promise<void> {
+    const core = this.#core;
+    if (core.open && core.opening > 0) this.#die(false, "the broker was opened anew while this call waited; call again");
+    core.reopen(core.opening + 1);
+  }
+
+  #die(power: boolean, message: string): void {
+    this.#core.poke((native) => native.kill(power));
+    this.#core.end(new FerryError("Closed", message));
+  }
+}
