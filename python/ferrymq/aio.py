@@ -535,7 +535,7 @@ class Broker:
         return Queue(queue)
 
     async def exchange(
-        self, name: str, kind: ExchangeKind = "topic", *, create: bool = True
+        self, name: str, kind: ExchangeKind | None = None, *, create: bool = True
     ) -> Exchange:
         """Declare an exchange and return its handle."""
         return Exchange(await _result(self._calls.exchange(name, kind, create=create)))

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use ferrymq_core::driver;
 use ferrymq_core::engine::Command;
-use ferrymq_core::model::Span;
-use ferrymq_core::model::limits::{LEASE_MS_MAX, MESSAGE_BYTES_MAX};
+use ferrymq_core::model::ExchangeKind;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{boolean, duration, durability, integer, shown, text};
-use crate::errors::invalid;
+use crate::convert::{boolean, duration, durability, integer, text};
+use crate::errors::raised;
 use crate::options::{exchange_kind, queue_options};
 use crate::reply::Shape;
 use crate::transaction::Transaction;
@@ -38,6 +37,19 @@ impl Broker {
     fn submit(&self, py: Python<'_>, command: Command, shape: Shape) -> PyResult<Py<PyAny>> {
         submit(py, &self.shared, self.mode, command, shape)
     }
+
+    /// The kind of an exchange that exists: the engine compares kinds, so the one that it does not refuse.
+    fn kind_of(&self, py: Python<'_>, name: &str) -> PyResult<ExchangeKind> {
+        let driver = self.shared.driver(py)?;
+        for kind in [ExchangeKind::Direct, ExchangeKind::Fanout] {
+            let name = name.to_owned();
+            let command = Command::DeclareExchange { name, kind, create: false };
+            if let driver::Started::Done(Ok(_)) = driver.start(command) {
+                return Ok(kind);
+            }
+        }
+        Ok(ExchangeKind::Topic)
+    }
 }
 
 /// The driver's options from keyword arguments; `None` leaves a default.
@@ -51,16 +63,10 @@ pub fn driver_options(
         options.durability = durability(level)?;
     }
     if let Some(limit) = memory_limit {
-        let least = MESSAGE_BYTES_MAX as u64;
-        options.memory_limit = integer(limit, "memory_limit (bytes)", least, i64::MAX as u64)?;
+        options.memory_limit = integer(limit, "memory_limit (bytes)", 1, i64::MAX as u64)?;
     }
     if let Some(lease) = lease {
         options.lease = duration(lease, "lease")?;
-        let Span(ms) = options.lease;
-        if !(1..=LEASE_MS_MAX).contains(&ms) {
-            let must = "it must be 1 ms to 12 hours";
-            return Err(invalid(lease.py(), format!("lease is {}; {must}", shown(lease))));
-        }
     }
     Ok(options)
 }
@@ -69,6 +75,7 @@ pub fn driver_options(
 #[pyfunction]
 #[pyo3(signature = (*, durability = None, memory_limit = None, lease = None))]
 pub fn _open(
+    py: Python<'_>,
     durability: Argument<'_, '_>,
     memory_limit: Argument<'_, '_>,
     lease: Argument<'_, '_>,
@@ -76,7 +83,8 @@ pub fn _open(
     let mut options = driver_options(durability, memory_limit, lease)?;
     // Spreads the jitter of backoffs differently in every process.
     options.seed = RandomState::new().build_hasher().finish();
-    Ok(Broker::new_open(driver::Broker::open(options)))
+    let driver = driver::Broker::open(options).map_err(|error| raised(py, &error))?;
+    Ok(Broker::new_open(driver))
 }
 
 #[pymethods]
@@ -126,10 +134,10 @@ impl Broker {
 
     /// Declares an exchange and returns its handle. kind: "direct" (key equals pattern), "fanout", "topic" (`*`, `#`).
     ///
-    /// create=False: raises NotFound if it does not exist.
+    /// create=False: raises NotFound if it does not exist; then kind, left out, is not compared.
     #[pyo3(
         signature = (name, kind = None, *, create = None),
-        text_signature = "($self, name, kind='topic', *, create=True)"
+        text_signature = "($self, name, kind=None, *, create=True)"
     )]
     fn exchange(
         &self,
@@ -140,13 +148,13 @@ impl Broker {
     ) -> PyResult<Py<PyAny>> {
         let name = text(name, "the exchange's name")?.to_owned();
         let shape = Shape::Exchange(Arc::clone(&self.shared), self.mode, name.clone());
-        let topic = || Ok(ferrymq_core::model::ExchangeKind::Topic);
-        let command = Command::DeclareExchange {
-            name,
-            kind: kind.map_or_else(topic, exchange_kind)?,
-            create: create.map_or(Ok(true), |flag| boolean(flag, "create"))?,
+        let create = create.map_or(Ok(true), |flag| boolean(flag, "create"))?;
+        let kind = match kind {
+            Some(kind) => exchange_kind(kind)?,
+            None if create => ExchangeKind::Topic,
+            None => self.kind_of(py, &name)?,
         };
-        self.submit(py, command, shape)
+        self.submit(py, Command::DeclareExchange { name, kind, create }, shape)
     }
 
     /// Produces and acks that commit together or not at all: a context manager.

@@ -28,7 +28,7 @@ pub fn _open_testing(
 ) -> PyResult<(Broker, Testing)> {
     let mut options = driver_options(durability, memory_limit, lease)?;
     options.seed = seed.map_or(Ok(0), |seed| integer(seed, "seed", 0, u64::MAX))?;
-    let storage = match text(storage, "storage")? {
+    let kind = match text(storage, "storage")? {
         "memory" => driver::Storage::Memory,
         "manual" => driver::Storage::Manual,
         _ => {
@@ -36,7 +36,8 @@ pub fn _open_testing(
             return Err(invalid(storage.py(), format!("storage is {}; {must}", shown(storage))));
         }
     };
-    let (broker, hooks) = driver::Broker::open_testing(options, storage);
+    let (broker, hooks) =
+        driver::Broker::open_testing(options, kind).map_err(|error| raised(storage.py(), &error))?;
     Ok((Broker::new_open(broker), Testing { hooks }))
 }
 
