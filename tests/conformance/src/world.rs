@@ -1,0 +1,321 @@
+//! A scenario's world: the broker, its testing hooks, what the steps named, and whether each step's result was as expected.
+
+use std::collections::HashMap;
+
+use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
+use ferrymq_core::engine::{Command, Reply};
+use ferrymq_core::model::{Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, Time};
+use serde_json::Value;
+
+use crate::compare::{Shown, compare};
+use crate::scenario::{Action, Open, Scenario, Step, StorageName};
+
+/// Why a step could not be run as it is written.
+pub enum Trouble {
+    /// The API refused it: the step's result.
+    Refused(Error),
+    /// The scenario is wrong.
+    Wrong(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::Refused(error)
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(wrong: String) -> Trouble {
+        Trouble::Wrong(wrong)
+    }
+}
+
+/// A call and the queue it was made on.
+struct Call {
+    state: State,
+    queue: String,
+}
+
+enum State {
+    Pending(Pending),
+    Finished(Result<Reply, Error>),
+}
+
+/// What a scenario has built up.
+pub struct World {
+    broker: Broker,
+    testing: Testing,
+    storage: StorageName,
+    queues: HashMap<String, QueueId>,
+    exchanges: HashMap<String, ExchangeId>,
+    kinds: HashMap<String, ExchangeKind>,
+    calls: HashMap<String, Call>,
+}
+
+/// Runs a scenario. The error says which step differed, and how.
+pub fn run(scenario: &Scenario) -> Result<(), String> {
+    let mut world = World::open(&scenario.open).map_err(|error| format!("open: {error}"))?;
+    for (at, step) in scenario.steps.iter().enumerate() {
+        world
+            .step(step)
+            .map_err(|detail| format!("step {} ({}): {detail}", at + 1, step.verb))?;
+    }
+    world.broker.close();
+    Ok(())
+}
+
+impl World {
+    fn open(open: &Open) -> Result<World, Error> {
+        let defaults = Options::default();
+        let options = Options {
+            memory_limit: open.memory_limit.unwrap_or(defaults.memory_limit),
+            lease: open.lease.unwrap_or(defaults.lease),
+            durability: open.durability.unwrap_or(defaults.durability),
+            ..defaults
+        };
+        let storage = match open.storage {
+            StorageName::Memory => Storage::Memory,
+            StorageName::Manual => Storage::Manual,
+        };
+        let (broker, testing) = Broker::open_testing(options, storage)?;
+        Ok(World {
+            broker,
+            testing,
+            storage: open.storage,
+            queues: HashMap::new(),
+            exchanges: HashMap::new(),
+            kinds: HashMap::new(),
+            calls: HashMap::new(),
+        })
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        if let Some(at) = step.at {
+            self.testing.advance_to(Time(at));
+        }
+        let mut call = match &step.action {
+            Action::Result { of } => return self.result(of, step),
+            action => self.perform(action)?,
+        };
+        call.judge(step)?;
+        if let Some(name) = &step.name {
+            self.calls.insert(name.clone(), call);
+        }
+        Ok(())
+    }
+
+    /// The result of a call that was pending. It has the call's name, and the step's if it gives one.
+    fn result(&mut self, of: &str, step: &Step) -> Result<(), String> {
+        let call = self
+            .calls
+            .get_mut(of)
+            .ok_or_else(|| format!("nothing is called {of:?}"))?;
+        call.judge(step)?;
+        if let (Some(name), State::Finished(result)) = (&step.name, &call.state) {
+            let copy = Call {
+                state: State::Finished(result.clone()),
+                queue: call.queue.clone(),
+            };
+            self.calls.insert(name.clone(), copy);
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<Call, String> {
+        let done = Ok(Reply::Done);
+        let result = match action {
+            Action::Sync {} => {
+                self.testing.sync();
+                done
+            }
+            Action::SyncFails {} => {
+                self.testing.sync_fails();
+                done
+            }
+            Action::Kill {} => {
+                self.testing.kill();
+                done
+            }
+            Action::PowerCut {} => {
+                self.testing.power_cut();
+                done
+            }
+            Action::Reopen {} => self.reopen(),
+            Action::Close {} => {
+                self.broker.close();
+                done
+            }
+            command => return self.call(command),
+        };
+        Ok(Call {
+            state: State::Finished(result),
+            queue: String::new(),
+        })
+    }
+
+    fn reopen(&mut self) -> Result<Reply, Error> {
+        self.queues.clear();
+        self.exchanges.clear();
+        let reopened = self.testing.reopen();
+        if self.storage == StorageName::Manual {
+            self.testing.sync();
+        }
+        reopened.map(|()| Reply::Done)
+    }
+
+    fn call(&mut self, action: &Action) -> Result<Call, String> {
+        let queue = action.queue().unwrap_or_default().to_owned();
+        let state = match self.command(action) {
+            Ok(command) => self.start(command),
+            Err(Trouble::Refused(error)) => State::Finished(Err(error)),
+            Err(Trouble::Wrong(wrong)) => return Err(wrong),
+        };
+        let mut call = Call { state, queue };
+        if action.declares() && self.storage == StorageName::Manual && call.poll().is_none() {
+            self.testing.sync();
+        }
+        self.remember(action, &mut call);
+        Ok(call)
+    }
+
+    fn start(&self, command: Command) -> State {
+        match self.broker.start(command) {
+            Started::Done(result) => State::Finished(unless_lost(result)),
+            Started::Pending(pending) => State::Pending(pending),
+        }
+    }
+
+    /// A declaration's handle is used from then on, as a program would.
+    fn remember(&mut self, action: &Action, call: &mut Call) {
+        match (action, call.poll()) {
+            (Action::Queue { queue, .. }, Some(Ok(Reply::Queue(id)))) => {
+                self.queues.insert(queue.clone(), *id);
+            }
+            (Action::Exchange { exchange, kind }, Some(Ok(Reply::Exchange(id)))) => {
+                self.exchanges.insert(exchange.clone(), *id);
+                if let Ok(kind) = crate::scenario::typed("kind", kind) {
+                    self.kinds.insert(exchange.clone(), kind);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// The queue of this name: the declared one, or one that exists.
+    pub(crate) fn queue(&self, name: &str) -> Result<QueueId, Trouble> {
+        if let Some(&id) = self.queues.get(name) {
+            return Ok(id);
+        }
+        let command = Command::DeclareQueue {
+            name: name.to_owned(),
+            options: Default::default(),
+            create: false,
+        };
+        match self.broker.call(command)? {
+            Reply::Queue(id) => Ok(id),
+            other => Err(Trouble::Wrong(format!(
+                "a queue was asked for, got {other:?}"
+            ))),
+        }
+    }
+
+    /// The exchange of this name: the declared one, or one that exists.
+    pub(crate) fn exchange(&self, name: &str) -> Result<ExchangeId, Trouble> {
+        if let Some(&id) = self.exchanges.get(name) {
+            return Ok(id);
+        }
+        let command = Command::DeclareExchange {
+            name: name.to_owned(),
+            kind: self.kinds.get(name).copied().unwrap_or(ExchangeKind::Topic),
+            create: false,
+        };
+        match self.broker.call(command)? {
+            Reply::Exchange(id) => Ok(id),
+            other => Err(Trouble::Wrong(format!(
+                "an exchange was asked for, got {other:?}"
+            ))),
+        }
+    }
+
+    /// The delivery of this name; `name.2` is the third of `name`'s.
+    pub(crate) fn delivery(&self, name: &str) -> Result<&Delivery, Trouble> {
+        let none = || Trouble::Wrong(format!("{name:?} is not a delivery"));
+        let (batch, at) = match name.rsplit_once('.') {
+            Some((batch, at)) => (batch, at.parse().ok()),
+            None => (name, None),
+        };
+        let finished = |name: &str| match &self.calls.get(name)?.state {
+            State::Finished(Ok(reply)) => Some(reply),
+            _ => None,
+        };
+        match (finished(name), at) {
+            (Some(Reply::Delivery(Some(delivery))), _) => Ok(delivery),
+            (None, Some(at)) => match finished(batch) {
+                Some(Reply::Deliveries(deliveries)) => deliveries.get::<usize>(at).ok_or_else(none),
+                _ => Err(none()),
+            },
+            _ => Err(none()),
+        }
+    }
+}
+
+/// `ack_many` fails with `LeaseLost` when some were lost.
+fn unless_lost(result: Result<Reply, Error>) -> Result<Reply, Error> {
+    match result {
+        Ok(Reply::Lost(lost)) if !lost.is_empty() => Err(Error::new(
+            ErrorKind::LeaseLost,
+            format!("{} deliveries were no longer the caller's", lost.len()),
+        )),
+        other => other,
+    }
+}
+
+impl Call {
+    /// The result, if the call has finished.
+    fn poll(&mut self) -> Option<&Result<Reply, Error>> {
+        if let State::Pending(pending) = &mut self.state {
+            let result = pending.try_take()?;
+            self.state = State::Finished(unless_lost(result));
+        }
+        match &self.state {
+            State::Finished(result) => Some(result),
+            State::Pending(_) => None,
+        }
+    }
+
+    fn judge(&mut self, step: &Step) -> Result<(), String> {
+        let queue = self.queue.clone();
+        let pending = step.expect.as_ref().and_then(Value::as_str) == Some("pending");
+        match (self.poll(), &step.expect, &step.error) {
+            (None, _, _) if pending => Ok(()),
+            (Some(Ok(reply)), _, _) if pending => Err(format!(
+                "expected it to be pending, it has finished with {}",
+                Shown::reply(reply, &queue).brief()
+            )),
+            (Some(Err(error)), _, _) if pending => Err(format!(
+                "expected it to be pending, it has failed with {error}"
+            )),
+            (None, _, Some(code)) => Err(format!("expected error {code}, it is pending")),
+            (None, Some(expected), _) => Err(format!("expected {expected}, it is pending")),
+            (None, None, None) => Err("expected it to finish, it is pending".to_owned()),
+            (Some(Err(error)), _, Some(code)) if error.kind().code() == code => Ok(()),
+            (Some(Err(error)), _, Some(code)) => Err(format!("expected error {code}, got {error}")),
+            (Some(Ok(reply)), _, Some(code)) => Err(format!(
+                "expected error {code}, got {}",
+                Shown::reply(reply, &queue).brief()
+            )),
+            (Some(Err(error)), Some(expected), None) => {
+                Err(format!("expected {expected}, got error {error}"))
+            }
+            (Some(Err(error)), None, None) => Err(format!("failed with {error}")),
+            (Some(Ok(reply)), Some(expected), None) => {
+                compare(expected, &Shown::reply(reply, &queue))
+            }
+            (Some(Ok(_)), None, None) => Ok(()),
+        }
+    }
+}
