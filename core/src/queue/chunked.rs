@@ -1,34 +1,51 @@
-//! A first-in-first-out list in chunks: it grows without copying and gives memory back as it shrinks.
+//! A first-in-first-out list of positions in chunks: it grows without copying and gives memory back as it shrinks.
 
 use std::collections::VecDeque;
 
+use crate::model::MessageId;
+
+use super::Position;
+
 const CHUNK_ITEMS: usize = 512;
 
-/// The list. The first chunk is drained from `head`, the last one filled.
-#[derive(Debug)]
-pub(super) struct Chunked<T> {
-    chunks: VecDeque<Vec<T>>,
-    head: usize,
-    len: usize,
+/// A position without the padding that a 64-bit id brings: 12 bytes for every message that waits.
+#[derive(Clone, Copy, Debug)]
+struct Packed([u32; 3]);
+
+impl From<Position> for Packed {
+    #[inline]
+    fn from(position: Position) -> Packed {
+        let id = position.id.0;
+        Packed([(id >> 32) as u32, id as u32, position.slot])
+    }
 }
 
-impl<T> Default for Chunked<T> {
-    fn default() -> Self {
-        Chunked {
-            chunks: VecDeque::new(),
-            head: 0,
-            len: 0,
+impl From<Packed> for Position {
+    #[inline]
+    fn from(Packed([high, low, slot]): Packed) -> Position {
+        Position {
+            id: MessageId(u64::from(high) << 32 | u64::from(low)),
+            slot,
         }
     }
 }
 
-impl<T: Copy> Chunked<T> {
+/// The list. The first chunk is drained from `head`, the last one filled.
+#[derive(Debug, Default)]
+pub(super) struct Chunked {
+    chunks: VecDeque<Vec<Packed>>,
+    head: usize,
+    len: usize,
+}
+
+impl Chunked {
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     #[inline]
-    pub(super) fn push(&mut self, item: T) {
+    pub(super) fn push(&mut self, position: Position) {
+        let item = Packed::from(position);
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK_ITEMS => chunk.push(item),
             _ => {
@@ -41,12 +58,15 @@ impl<T: Copy> Chunked<T> {
     }
 
     #[inline]
-    pub(super) fn front(&self) -> Option<T> {
-        self.chunks.front()?.get(self.head).copied()
+    pub(super) fn front(&self) -> Option<Position> {
+        self.chunks
+            .front()?
+            .get(self.head)
+            .map(|item| (*item).into())
     }
 
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> Option<Position> {
         let only = self.chunks.len() == 1;
         let chunk = self.chunks.front_mut()?;
         let item = *chunk.get(self.head)?;
@@ -60,10 +80,10 @@ impl<T: Copy> Chunked<T> {
                 self.chunks.pop_front();
             }
         }
-        Some(item)
+        Some(item.into())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Position> {
         self.chunks
             .iter()
             .enumerate()
@@ -71,10 +91,10 @@ impl<T: Copy> Chunked<T> {
                 let from = if at == 0 { self.head } else { 0 };
                 chunk[from..].iter()
             })
-            .copied()
+            .map(|item| (*item).into())
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&Position) -> bool) {
         let mut kept = Chunked::default();
         for item in self.iter() {
             if keep(&item) {
@@ -87,28 +107,36 @@ impl<T: Copy> Chunked<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Chunked;
+    use super::*;
+
+    fn position(id: u64) -> Position {
+        Position {
+            id: MessageId(id << 30),
+            slot: id as u32,
+        }
+    }
 
     #[test]
     fn keeps_the_order_over_chunks() {
         let mut list = Chunked::default();
         let mut out = Vec::new();
         for n in 0..5000 {
-            list.push(n);
+            list.push(position(n));
             if n % 3 == 0 {
                 out.extend(list.pop());
             }
         }
         assert_eq!(list.iter().next(), list.front());
-        list.retain(|n| n % 2 == 0);
+        list.retain(|at| at.slot.is_multiple_of(2));
         let even = list.len();
         assert_eq!(list.iter().count(), even);
-        while let Some(n) = list.pop() {
-            out.push(n);
+        while let Some(at) = list.pop() {
+            assert_eq!(at, position(u64::from(at.slot)));
+            out.push(at);
         }
         assert!(out.is_sorted());
         assert_eq!(list.len(), 0);
-        list.push(7);
-        assert_eq!(list.pop(), Some(7));
+        list.push(position(7));
+        assert_eq!(list.pop(), Some(position(7)));
     }
 }

@@ -36,7 +36,7 @@ pub struct Hidden {
 /// The messages of one priority.
 #[derive(Debug, Default)]
 struct Lane {
-    fresh: Chunked<Position>,
+    fresh: Chunked,
     returned: BTreeSet<Position>,
     hidden: VecDeque<Hidden>,
     dead: usize,
