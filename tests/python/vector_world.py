@@ -1,0 +1,275 @@
+"""What a scenario builds up, and how each step maps to a call of the Python API.
+
+The steps are written once, as coroutines: through the sync API nothing in them ever waits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import ferrymq
+import ferrymq.testing
+from vector_values import (
+    Wrong,
+    body_arguments,
+    call_options,
+    header_fields,
+    queue_options,
+    seconds,
+)
+
+# What each step may say beside do, at, as, expect and error; with ! where it must.
+FIELDS = {
+    "queue": "queue! options",
+    "alter": "queue! options",
+    "delete_queue": "queue!",
+    "purge": "queue!",
+    "redrive": "queue! max",
+    "produce": "queue! body! options",
+    "produce_many": "queue! items! options",
+    "consume": "queue! options",
+    "consume_many": "queue! max! options",
+    "peek": "queue! max",
+    "ack": "delivery token_of queue token durable",
+    "nack": "delivery token_of queue token delay reason",
+    "reject": "delivery token_of queue token reason",
+    "release": "delivery token_of queue token",
+    "extend": "delivery token_of queue token by!",
+    "ack_many": "deliveries!",
+    "exchange": "exchange! kind",
+    "delete_exchange": "exchange!",
+    "bind": "exchange! queue! pattern",
+    "unbind": "exchange! queue! pattern",
+    "publish": "exchange! key body! options",
+    "transaction": "ops!",
+    "stats": "queue!",
+    "queues": "",
+    "result": "of!",
+    "sync": "",
+    "sync_fails": "",
+    "kill": "",
+    "power_cut": "",
+    "reopen": "",
+    "close": "",
+}
+
+# Steps that declare: on a manual disk the runner completes their sync.
+DECLARING = {"queue", "alter", "delete_queue", "exchange", "delete_exchange", "bind", "unbind"}
+
+COMMON = {"do", "at", "as", "expect", "error"}
+
+
+def checked(step: Any) -> Mapping[str, Any]:
+    """The step, if it says nothing unknown and everything that it must."""
+    if not isinstance(step, Mapping) or step.get("do") not in FIELDS:
+        verb = step.get("do") if isinstance(step, Mapping) else step
+        raise Wrong(f"unknown step {verb!r}; the steps are {', '.join(FIELDS)}")
+    fields = FIELDS[step["do"]].split()
+    unknown = set(step) - COMMON - {field.rstrip("!") for field in fields}
+    missing = {field[:-1] for field in fields if field.endswith("!")} - set(step)
+    if unknown:
+        raise Wrong(f"unknown field {', '.join(sorted(unknown))} in step {step['do']}")
+    if missing:
+        raise Wrong(f"step {step['do']} lacks {', '.join(sorted(missing))}")
+    if "expect" in step and "error" in step:
+        raise Wrong(f"step {step['do']} has both expect and error")
+    return step
+
+
+async def value(result: Any) -> Any:
+    """What a call gives: at once through the sync API, awaited through asyncio's."""
+    return await result if inspect.isawaitable(result) else result
+
+
+class World:
+    """The broker, its hooks, and what the steps named."""
+
+    def __init__(self, opened: Mapping[str, Any], *, aio: bool) -> None:
+        unknown = set(opened) - {"storage", "durability", "lease", "memory_limit"}
+        if unknown:
+            raise Wrong(f"unknown field {', '.join(sorted(unknown))} in open")
+        arguments = {**opened}
+        if "lease" in arguments:
+            arguments["lease"] = seconds(arguments["lease"])
+        self.testing = ferrymq.testing.open(**arguments)
+        self.broker: Any = self.testing.aio if aio else self.testing
+        self.is_manual = opened.get("storage") == "manual"
+        self.queues: dict[str, Any] = {}
+        self.exchanges: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
+
+    async def perform(self, step: Mapping[str, Any]) -> Any:
+        """The step's result, or what it raises."""
+        steps: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
+            "queue": self.declare_queue,
+            "exchange": self.declare_exchange,
+            "produce": self.produce,
+            "produce_many": self.produce_many,
+            "consume": self.consume,
+            "consume_many": self.consume,
+            "ack_many": self.ack_many,
+            "bind": self.bind,
+            "unbind": self.bind,
+            "publish": self.publish,
+            "transaction": self.transaction,
+            "queues": self.names,
+        }
+        verb = step["do"]
+        if verb in steps:
+            return await steps[verb](step)
+        if verb in ("ack", "nack", "reject", "release", "extend"):
+            return await self.settle(step)
+        if verb in ("sync", "sync_fails", "kill", "power_cut", "reopen"):
+            return self.hook(verb)
+        if verb == "close":
+            return await value(self.broker.close())
+        if verb == "delete_exchange":
+            return await value((await self.exchange(step["exchange"])).delete())
+        return await self.administer(step)
+
+    async def queue(self, name: str) -> Any:
+        """The queue of this name: the declared one, or one that exists."""
+        if name not in self.queues:
+            return await value(self.broker.queue(name, create=False))
+        return self.queues[name]
+
+    async def exchange(self, name: str) -> Any:
+        """The exchange of this name: the declared one, or one that exists."""
+        if name not in self.exchanges:
+            return await value(self.broker.exchange(name, create=False))
+        return self.exchanges[name]
+
+    def hook(self, verb: str) -> None:
+        getattr(self.testing.disk, verb)()
+        if verb == "reopen":
+            self.queues.clear()
+            self.exchanges.clear()
+            if self.is_manual:
+                self.testing.disk.sync()
+
+    async def declare_queue(self, step: Mapping[str, Any]) -> None:
+        options = queue_options(step.get("options", {}))
+        self.queues[step["queue"]] = await value(self.broker.queue(step["queue"], **options))
+
+    async def declare_exchange(self, step: Mapping[str, Any]) -> None:
+        name = step["exchange"]
+        self.exchanges[name] = await value(self.broker.exchange(name, step.get("kind", "topic")))
+
+    async def administer(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        match step["do"]:
+            case "alter":
+                return await value(queue.alter(**queue_options(step.get("options", {}))))
+            case "delete_queue":
+                return await value(queue.delete())
+            case "redrive":
+                return await value(queue.redrive(step.get("max")))
+            case "peek":
+                return await value(queue.peek(step.get("max", 1)))
+            case verb:
+                return await value(getattr(queue, verb)())
+
+    async def produce(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        arguments = body_arguments(step["body"]) | call_options(step.get("options", {}))
+        return await value(queue.produce(**arguments))
+
+    async def produce_many(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        items: list[Any] = []
+        for item in step["items"]:
+            arguments = body_arguments(item["body"])
+            options = call_options(item.get("options", {}))
+            plain = not options and "body" in arguments
+            items.append(arguments["body"] if plain else ferrymq.Outgoing(**arguments, **options))
+        return await value(queue.produce_many(items, **call_options(step.get("options", {}))))
+
+    async def consume(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        options = call_options(step.get("options", {}))
+        if step["do"] == "consume":
+            return await value(queue.consume(**options))
+        return await value(queue.consume_many(step["max"], **options))
+
+    def delivery(self, name: str) -> Any:
+        """The delivery of this name; name.2 is the third of a batch."""
+        found = self.results.get(name)
+        batch, dot, index = name.rpartition(".")
+        if found is None and dot and index.isdecimal():
+            of_batch = self.results.get(batch)
+            if isinstance(of_batch, list) and int(index) < len(of_batch):
+                found = of_batch[int(index)]
+        if not isinstance(found, ferrymq.Message):
+            raise Wrong(f"{name!r} is not a delivery")
+        return found
+
+    async def settle(self, step: Mapping[str, Any]) -> Any:
+        by_token: tuple[Any, ...] = ()
+        if "delivery" in step:
+            target = self.delivery(step["delivery"])
+        elif "token_of" in step:
+            delivery = self.delivery(step["token_of"])
+            target, by_token = await self.queue(delivery.queue), (delivery.token,)
+        elif "queue" in step and "token" in step:
+            target = await self.queue(step["queue"])
+            by_token = (bytes.fromhex(step["token"]["hex"]),)
+        else:
+            raise Wrong(f"step {step['do']} needs delivery, token_of, or queue and token")
+        arguments = {name: step[name] for name in ("durable", "reason") if name in step}
+        if "delay" in step:
+            arguments["delay"] = seconds(step["delay"])
+        if "by" in step:
+            arguments["seconds"] = seconds(step["by"])
+        return await value(getattr(target, step["do"])(*by_token, **arguments))
+
+    async def ack_many(self, step: Mapping[str, Any]) -> Any:
+        deliveries = [self.delivery(name) for name in step["deliveries"]]
+        if not deliveries:
+            return None
+        queue = await self.queue(deliveries[0].queue)
+        return await value(queue.ack_many(deliveries))
+
+    async def bind(self, step: Mapping[str, Any]) -> Any:
+        exchange = await self.exchange(step["exchange"])
+        queue = await self.queue(step["queue"])
+        pattern = (step["pattern"],) if "pattern" in step else ()
+        return await value(getattr(exchange, step["do"])(queue, *pattern))
+
+    async def publish(self, step: Mapping[str, Any]) -> Any:
+        exchange = await self.exchange(step["exchange"])
+        arguments = body_arguments(step["body"]) | call_options(step.get("options", {}))
+        if "key" in step:
+            arguments["key"] = step["key"]
+        return await value(exchange.produce(**arguments))
+
+    async def transaction(self, step: Mapping[str, Any]) -> Any:
+        transaction = self.broker.transaction()
+        for operation in step["ops"]:
+            op = checked(operation)
+            options = call_options(op.get("options", {}))
+            match op["do"]:
+                case "produce":
+                    queue = await self.queue(op["queue"])
+                    arguments = body_arguments(op["body"]) | options
+                    await value(transaction.produce(queue, **arguments))
+                case "publish":
+                    exchange = await self.exchange(op["exchange"])
+                    arguments = body_arguments(op["body"]) | options | {"key": op.get("key", "")}
+                    await value(transaction.produce(exchange, **arguments))
+                case "ack" if "delivery" in op:
+                    await value(transaction.ack(self.delivery(op["delivery"])))
+                case "ack" if "token_of" in op:
+                    await value(transaction.ack(self.delivery(op["token_of"]).token))
+                case verb:
+                    raise Wrong(f"a transaction holds produce, publish and ack steps, not {verb}")
+        await value(transaction.commit())
+        return transaction.results
+
+    async def names(self, step: Mapping[str, Any]) -> list[str]:
+        del step
+        return sorted(stats.name for stats in await value(self.broker.queues()))
+
+
+__all__ = ["DECLARING", "World", "checked", "header_fields"]
