@@ -191,6 +191,7 @@ impl Broker {
         let mut woken = Vec::new();
         let mut state = self.shared.lock();
         self.shared.closed.store(true, Ordering::Release);
+        state.close_session(self.shared.clock.now(), &mut woken);
         let engine = state.close(&mut woken);
         drop(state);
         drop(engine);

@@ -137,6 +137,15 @@ impl State {
         any
     }
 
+    /// Gives back what the session holds, uncounted, so that whoever opens the store next finds it as it should be.
+    pub fn close_session(&mut self, now: Time, woken: &mut Vec<Delivery>) {
+        if !self.closed {
+            let session = self.session;
+            let _ = self.engine.handle(now, Command::CloseSession { session });
+            self.pump(now, woken);
+        }
+    }
+
     /// Ends everything; who waits gets `Closed`. Gives the engine back, so that its memory is freed with the lock open.
     pub fn close(&mut self, woken: &mut Vec<Delivery>) -> Engine {
         self.closed = true;

@@ -159,21 +159,17 @@ impl Engine {
         }
     }
 
-    /// An I/O error: from now on nothing succeeds. Who waits for the log does not know the outcome, who waits for something else knows that it will not come.
+    /// An I/O error: from now on nothing succeeds, and who waits cannot know what the store will say.
     fn fail(&mut self, what: &str) {
         self.failed = true;
-        for call in self.confirms.drain() {
-            self.calls.remove(call);
+        self.confirms.drain();
+        for call in self.calls.drain() {
             let error = Error::new(
                 ErrorKind::Indeterminate,
                 format!(
                     "the store failed while this call waited ({what}): its outcome is unknown; open the store anew and look"
                 ),
             );
-            self.resolve(call, Err(error));
-        }
-        for call in self.calls.drain() {
-            let error = self.unusable();
             self.resolve(call, Err(error));
         }
     }
