@@ -248,6 +248,8 @@ class World:
         transaction = self.broker.transaction()
         for operation in step["ops"]:
             op = checked(operation)
+            if {"at", "expect", "error"} & set(op):
+                raise Wrong("an operation of a transaction has no time and no result of its own")
             options = call_options(op.get("options", {}))
             match op["do"]:
                 case "produce":
