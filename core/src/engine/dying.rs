@@ -9,7 +9,7 @@ use crate::model::{
 use crate::produce::Load;
 use crate::queue::Position;
 use crate::settle::{dead_letter, origin, redriven};
-use crate::store::{Moved, Record, Resident, State};
+use crate::store::{Accepted, Moved, Record, Resident, State};
 
 use super::entering::cost;
 use super::line::Held;
@@ -29,44 +29,33 @@ impl Engine {
     /// A message leaves for good. It has been taken off its list.
     #[inline]
     pub(super) fn depart(&mut self, slot: u32, cause: Departure) {
-        if let Some(resident) = self.take_out(slot, cause, false)
-            && self.log.is_some()
+        if self.log.is_some()
+            && let Some(resident) = self.messages.get(slot)
             && resident.level > Durability::Memory
         {
-            self.record(&Record::Removed {
-                message: resident.id,
-                cause,
-            });
+            let message = resident.id;
+            self.record(&Record::Removed { message, cause });
         }
+        self.take_out(slot, cause, false);
     }
 
     /// Takes a message out of the table and the counts, and lets follow who waited for it: the next of its key, whoever waits for room.
     #[inline]
-    pub(super) fn take_out(
-        &mut self,
-        slot: u32,
-        cause: Departure,
-        moved: bool,
-    ) -> Option<Resident> {
-        let resident = self.messages.remove(slot)?;
-        let index = resident.queue;
-        let messages = &self.messages;
+    pub(super) fn take_out(&mut self, slot: u32, cause: Departure, moved: bool) {
+        let Some(resident) = self.messages.get(slot) else {
+            return;
+        };
+        let (id, state, index) = (resident.id, resident.state, resident.queue);
+        let expires = resident.expires_at < Time::NEVER;
         let line = self.lines[index as usize]
             .as_mut()
             .expect("a message's queue has a line");
-        *line.counts.of(resident.state) -= 1;
+        *line.counts.of(state) -= 1;
         line.counts.bytes -= resident.body.len() as u64;
-        if resident.state != State::Held {
+        if state != State::Held {
             line.counts.verdict(cause);
         }
         line.counts.fate(cause, moved);
-        if resident.expires_at < Time::NEVER {
-            line.waiting.expiring.forget(|due| {
-                messages
-                    .get(due.slot)
-                    .is_some_and(|resident| resident.id.0 == due.id)
-            });
-        }
         if !line.producers.is_empty() || !line.holders.is_empty() {
             self.freed.insert(index);
         }
@@ -76,41 +65,45 @@ impl Engine {
             self.freed.extend(self.blocked.iter().copied());
         }
         if !self.reasons.is_empty() {
-            self.reasons.remove(&resident.id);
+            self.reasons.remove(&id);
         }
-        if resident.state != State::Parked {
-            self.let_follow(&resident, slot);
+        let keyed = line.waiting.ordered_keys() && state != State::Parked;
+        let key = keyed.then(|| resident.properties.clone()).flatten();
+        let priority = resident.priority;
+        self.messages.remove(slot);
+        if expires {
+            let messages = &self.messages;
+            line.waiting.expiring.forget(|due| {
+                messages
+                    .get(due.slot)
+                    .is_some_and(|resident| resident.id.0 == due.id)
+            });
         }
-        Some(resident)
+        if let Some(key) = key
+            .as_ref()
+            .and_then(|properties| properties.key.as_deref())
+        {
+            self.let_follow(index, key, Position { id, slot }, priority);
+        }
     }
 
     /// The head of a key has gone: the message behind it may go.
-    #[inline]
-    fn let_follow(&mut self, gone: &Resident, slot: u32) {
-        let Some(Some(line)) = self.lines.get_mut(gone.queue as usize) else {
+    fn let_follow(&mut self, index: u32, key: &str, gone: Position, priority: u8) {
+        let Some(Some(line)) = self.lines.get_mut(index as usize) else {
             return;
         };
-        if !line.waiting.ordered_keys() {
-            return;
-        }
-        let Some(key) = gone.properties.as_ref().and_then(|p| p.key.as_deref()) else {
-            return;
-        };
-        let gone_at = Position { id: gone.id, slot };
         let messages = &self.messages;
         let parked = |position: Position| messages.is(position.slot, position.id, State::Parked);
-        let Some(next) = line.waiting.advance(key, gone_at, parked) else {
+        let Some(next) = line.waiting.advance(key, gone, parked) else {
             return;
         };
         if next.due > self.now {
-            self.delay(gone.queue, next.position, next.due);
+            self.delay(index, next.position, next.due);
         } else {
-            let priority = gone.priority;
             self.set_state(next.position.slot, State::Ready);
-            self.line_at(gone.queue)
-                .waiting
-                .put_back(priority, next.position);
-            self.serve(gone.queue);
+            let line = self.line_at(index);
+            line.waiting.put_back(priority, next.position);
+            self.serve(index);
         }
     }
 
@@ -282,9 +275,14 @@ impl Engine {
         cause: Departure,
         dead: bool,
     ) {
-        let Some(old) = self.take_out(slot, cause, dead) else {
+        let Some(old) = self.messages.get(slot) else {
             return;
         };
+        let old = Accepted {
+            properties: Some(Arc::clone(properties)),
+            ..self.accepted(old, Time(0))
+        };
+        self.take_out(slot, cause, dead);
         let mut from = Some(old.id);
         for &index in targets {
             let Some(queue) = self.topology.queue_at(index) else {
@@ -296,7 +294,7 @@ impl Engine {
             let resident = Resident {
                 id: self.last_message,
                 body: Arc::clone(&old.body),
-                properties: Some(Arc::clone(properties)),
+                properties: old.properties.clone(),
                 produced_at: old.produced_at,
                 expires_at: ttl.map_or(Time::NEVER, |ttl| self.now.after(ttl)),
                 queue: index,

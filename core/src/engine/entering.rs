@@ -32,7 +32,7 @@ pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
 }
 
 impl Engine {
-    #[inline]
+    #[inline(always)]
     pub(super) fn produce(&mut self, queue: QueueId, message: Outgoing, wait: Wait) -> Step {
         message.check()?;
         let spec = &self.topology.queue(queue)?.spec;
@@ -240,7 +240,7 @@ impl Engine {
     }
 
     /// Gives a message its id and lets it in. There is room.
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, index: u32, message: Outgoing, level: Durability) -> MessageId {
         self.last_message.0 += 1;
         let id = self.last_message;
@@ -294,7 +294,7 @@ impl Engine {
     }
 
     /// Puts a message into its queue: the same for new, moved and recovered ones.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&mut self, mut resident: Resident, due: Time) -> Position {
         let (index, priority, level) = (resident.queue, resident.priority, resident.level);
         let (id, expires_at) = (resident.id, resident.expires_at);
@@ -318,6 +318,14 @@ impl Engine {
         *line.counts.of(resident.state) += 1;
         let slot = self.messages.insert(resident);
         let position = Position { id, slot };
+        let plain = expires_at == Time::NEVER && due <= self.now && !line.waiting.ordered_keys();
+        if plain && !hidden {
+            line.waiting.push(priority, position);
+            if !line.consumers.is_empty() {
+                self.serve(index);
+            }
+            return position;
+        }
         if expires_at < Time::NEVER {
             line.waiting.expiring.push(position.due(expires_at));
             self.watch(index, expires_at);

@@ -219,7 +219,7 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn dispatch(&mut self, command: Command) -> Step {
         match command {
             Command::Produce {
@@ -268,6 +268,7 @@ impl Engine {
     }
 
     /// Turns the end of a step into an answer. The frame of the step is closed here, so that what waits for it knows its number.
+    #[inline(always)]
     fn conclude(&mut self, step: Step) -> Answer {
         match step {
             Ok(Outcome::Now(reply)) => Answer::Done(Ok(reply)),

@@ -32,7 +32,11 @@ impl Schedule {
     /// Adds an entry.
     #[inline]
     pub fn push(&mut self, due: Due) {
-        if self.in_order.back().is_none_or(|last| *last <= due) {
+        if self
+            .in_order
+            .back()
+            .is_none_or(|last| (last.at, last.id) <= (due.at, due.id))
+        {
             self.in_order.push_back(due);
         } else {
             self.others.push(Reverse(due));
@@ -73,20 +77,25 @@ impl Schedule {
     #[inline]
     pub fn forget(&mut self, live: impl Fn(&Due) -> bool) {
         self.dead += 1;
-        while let Some(first) = self.first() {
-            if live(&first) {
+        while let Some(front) = self.in_order.front() {
+            if live(front) {
                 break;
             }
-            self.pop();
+            self.in_order.pop_front();
             self.dead = self.dead.saturating_sub(1);
         }
         if self.dead > DEAD_ENTRIES_MIN && self.dead > self.len() / 2 {
-            self.in_order.retain(|due| live(due));
-            self.in_order.shrink_to(self.in_order.len() * 2);
-            self.others.retain(|Reverse(due)| live(due));
-            self.others.shrink_to(self.others.len() * 2);
-            self.dead = 0;
+            self.tidy(live);
         }
+    }
+
+    #[cold]
+    fn tidy(&mut self, live: impl Fn(&Due) -> bool) {
+        self.in_order.retain(|due| live(due));
+        self.in_order.shrink_to(self.in_order.len() * 2);
+        self.others.retain(|Reverse(due)| live(due));
+        self.others.shrink_to(self.others.len() * 2);
+        self.dead = 0;
     }
 
     /// Notes that a dead entry was taken out by `pop`.
