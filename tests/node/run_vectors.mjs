@@ -4,30 +4,23 @@
 //
 // One JSON line per scenario; exit 0 when it could run them, 2 when it could not.
 
-import { readdirSync, readFileSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { FerryError, outgoing } from "../../wasm/dist/node.js";
 import { openTesting } from "../../wasm/dist/testing.node.js";
+import { scenarioFiles } from "./vectors/files.mjs";
 import { runScenario } from "./vectors/world.mjs";
 
 try {
   const { values } = parseArgs({ options: { dir: { type: "string" } } });
   if (values.dir === undefined) throw new Error("say which directory: --dir DIR");
   const api = { openTesting, outgoing, FerryError };
-  for (const file of files(values.dir)) {
+  for (const file of scenarioFiles(values.dir)) {
     const outcome = await runScenario(api, "node", file, readFileSync(join(values.dir, file), "utf8"));
     console.log(JSON.stringify(outcome));
   }
 } catch (error) {
   console.error(error.message);
   process.exit(2);
-}
-
-/** All scenarios under a directory, by path. */
-function files(directory) {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".json"))
-    .map((entry) => relative(directory, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join("/"))
-    .sort();
 }
