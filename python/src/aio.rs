@@ -18,7 +18,10 @@ impl Ready {
     /// Called by the driver without any lock, from any thread, with or without the GIL.
     pub fn report(ready: Py<Ready>, future: Py<PyAny>) {
         let this = ready.get();
-        this.futures.lock().unwrap_or_else(PoisonError::into_inner).push(future);
+        this.futures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(future);
         if this.told.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{boolean, duration, durability, integer, text};
+use crate::convert::{boolean, durability, duration, integer, text};
 use crate::errors::raised;
 use crate::options::{exchange_kind, queue_options};
 use crate::reply::Shape;
@@ -31,7 +31,10 @@ pub struct Broker {
 
 impl Broker {
     pub fn new_open(driver: driver::Broker) -> Broker {
-        Broker { shared: Shared::new(driver), mode: Mode::Wait }
+        Broker {
+            shared: Shared::new(driver),
+            mode: Mode::Wait,
+        }
     }
 
     fn submit(&self, py: Python<'_>, command: Command, shape: Shape) -> PyResult<Py<PyAny>> {
@@ -43,7 +46,11 @@ impl Broker {
         let driver = self.shared.driver(py)?;
         for kind in [ExchangeKind::Direct, ExchangeKind::Fanout] {
             let name = name.to_owned();
-            let command = Command::DeclareExchange { name, kind, create: false };
+            let command = Command::DeclareExchange {
+                name,
+                kind,
+                create: false,
+            };
             if let driver::Started::Done(Ok(_)) = driver.start(command) {
                 return Ok(kind);
             }
@@ -93,18 +100,27 @@ impl Broker {
     #[pyo3(signature = (other, /))]
     fn new(other: &Bound<'_, Broker>) -> Broker {
         let this = other.get();
-        Broker { shared: Arc::clone(&this.shared), mode: this.mode }
+        Broker {
+            shared: Arc::clone(&this.shared),
+            mode: this.mode,
+        }
     }
 
     /// The same broker, whose calls return a Pending instead of waiting.
     fn _starting(&self) -> Broker {
-        Broker { shared: Arc::clone(&self.shared), mode: Mode::Start }
+        Broker {
+            shared: Arc::clone(&self.shared),
+            mode: Mode::Start,
+        }
     }
 
     /// The same broker for asyncio: the same names, awaitable.
     #[getter]
     fn aio<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("ferrymq.aio")?.getattr("Broker")?.call1((slf,))
+        slf.py()
+            .import("ferrymq.aio")?
+            .getattr("Broker")?
+            .call1((slf,))
     }
 
     /// Declares a queue and returns its handle: makes it, or compares the options that are passed with those in force.

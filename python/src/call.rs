@@ -59,7 +59,11 @@ impl Shared {
     /// The driver. Errors: `ForkError` in a forked child.
     #[inline]
     pub fn driver(&self, py: Python<'_>) -> PyResult<&driver::Broker> {
-        if self.is_ours() { Ok(&self.driver) } else { Err(forked(py)) }
+        if self.is_ours() {
+            Ok(&self.driver)
+        } else {
+            Err(forked(py))
+        }
     }
 
     /// Whether it is open and ours, so that what is not settled still matters.
@@ -91,8 +95,9 @@ pub struct Source {
     pub name: String,
 }
 
-/// Sends a command; its answer takes the given shape.
-#[inline]
+/// Sends a command; its answer takes the given shape. Inlined, so that what every message passes through is compiled
+/// for the one shape that its caller names.
+#[inline(always)]
 pub fn submit(
     py: Python<'_>,
     shared: &Arc<Shared>,
@@ -101,6 +106,20 @@ pub fn submit(
     shape: Shape,
 ) -> PyResult<Py<PyAny>> {
     match shared.driver(py)?.start(command) {
+        driver::Started::Done(Ok(reply)) => shape.object(py, reply),
+        other => submit_slowly(py, shared, mode, other, shape),
+    }
+}
+
+#[cold]
+fn submit_slowly(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    mode: Mode,
+    started: driver::Started,
+    shape: Shape,
+) -> PyResult<Py<PyAny>> {
+    match started {
         driver::Started::Done(result) => finish(py, result, shape),
         driver::Started::Pending(pending) if mode == Mode::Wait => {
             let result = wait(py, pending)?;
@@ -110,7 +129,6 @@ pub fn submit(
     }
 }
 
-#[inline]
 fn finish(py: Python<'_>, result: CoreResult<Reply>, shape: Shape) -> PyResult<Py<PyAny>> {
     match result {
         Ok(reply) => shape.object(py, reply),
@@ -160,7 +178,10 @@ impl Pending {
 
     /// The lock is held for this move only: Python code never runs under it.
     fn taken(&self) -> Option<(driver::Pending, Shape)> {
-        self.call.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn put_back(&self, pending: driver::Pending, shape: Shape) {
@@ -184,7 +205,9 @@ impl Pending {
     fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.shared.driver(py)?;
         let Some((mut pending, shape)) = self.taken() else {
-            return Err(PyRuntimeError::new_err("this call was taken or cancelled before"));
+            return Err(PyRuntimeError::new_err(
+                "this call was taken or cancelled before",
+            ));
         };
         match pending.try_take() {
             Some(result) => finish(py, result, shape),

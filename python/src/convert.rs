@@ -24,7 +24,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Given((!value.is_instance_of::<PyEllipsis>()).then_some(value)))
+        Ok(Given(
+            (!value.is_instance_of::<PyEllipsis>()).then_some(value),
+        ))
     }
 }
 
@@ -62,7 +64,9 @@ pub fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a str> {
 
 /// A str, or nothing.
 pub fn text_or_none(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<Option<String>> {
-    value.map(|value| text(value, what).map(str::to_owned)).transpose()
+    value
+        .map(|value| text(value, what).map(str::to_owned))
+        .transpose()
 }
 
 /// A whole number of `min` to `max`; a bool is not one.
@@ -77,7 +81,9 @@ pub fn integer(value: &Bound<'_, PyAny>, what: &str, min: u64, max: u64) -> PyRe
     let number = match value.cast::<PyInt>() {
         Ok(number) => number.extract::<u64>(),
         // numpy's integers and the like; a float has no __index__.
-        Err(_) => value.call_method0("__index__").and_then(|index| index.extract::<u64>()),
+        Err(_) => value
+            .call_method0("__index__")
+            .and_then(|index| index.extract::<u64>()),
     };
     match number {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
@@ -88,7 +94,10 @@ pub fn integer(value: &Bound<'_, PyAny>, what: &str, min: u64, max: u64) -> PyRe
 /// A finite number; a bool is not one.
 pub fn number(value: &Bound<'_, PyAny>, what: &str) -> PyResult<f64> {
     let wrong = || {
-        invalid(value.py(), format!("{what} is {}; it must be a finite number", shown(value)))
+        invalid(
+            value.py(),
+            format!("{what} is {}; it must be a finite number", shown(value)),
+        )
     };
     if value.is_instance_of::<PyBool>()
         || !(value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>())
@@ -160,7 +169,10 @@ pub fn durability(value: &Bound<'_, PyAny>) -> PyResult<Durability> {
         .find(|level| level.name() == word)
         .ok_or_else(|| {
             let must = r#"it must be "durable", "written" or "memory""#;
-            invalid(value.py(), format!("durability is {}; {must}", shown(value)))
+            invalid(
+                value.py(),
+                format!("durability is {}; {must}", shown(value)),
+            )
         })
 }
 
@@ -197,9 +209,15 @@ fn body_other(value: &Bound<'_, PyAny>) -> PyResult<(Body, bool)> {
     };
     let unreadable =
         |cause| invalid_from(py, "the body's memory cannot be read; pass bytes", cause);
-    let length = view.getattr("nbytes").and_then(|bytes| bytes.extract()).map_err(unreadable)?;
+    let length = view
+        .getattr("nbytes")
+        .and_then(|bytes| bytes.extract())
+        .map_err(unreadable)?;
     fits(py, length)?;
-    let bytes = view.call_method0("tobytes").map_err(unreadable)?.cast_into::<PyBytes>()?;
+    let bytes = view
+        .call_method0("tobytes")
+        .map_err(unreadable)?
+        .cast_into::<PyBytes>()?;
     Ok((Arc::from(bytes.as_bytes()), false))
 }
 
@@ -240,7 +258,10 @@ pub fn headers(value: &Bound<'_, PyAny>) -> PyResult<Headers> {
 fn header_map(value: &Bound<'_, PyAny>, what: &str, depth: usize) -> PyResult<Headers> {
     let py = value.py();
     let Ok(dict) = value.cast::<PyDict>() else {
-        return Err(invalid(py, format!("{what} is {}; it must be a dict", shown(value))));
+        return Err(invalid(
+            py,
+            format!("{what} is {}; it must be a dict", shown(value)),
+        ));
     };
     let mut headers = Headers::new();
     // A copy of the items: a tzinfo's code may run below, and could change the dict.
@@ -259,7 +280,9 @@ fn header_value(value: &Bound<'_, PyAny>, what: &str, depth: usize) -> PyResult<
     if depth > HEADER_DEPTH_MAX {
         return Err(invalid(
             py,
-            format!("headers nest deeper than {HEADER_DEPTH_MAX}; flatten them or put them into the body"),
+            format!(
+                "headers nest deeper than {HEADER_DEPTH_MAX}; flatten them or put them into the body"
+            ),
         ));
     }
     if value.is_none() {
@@ -268,7 +291,13 @@ fn header_value(value: &Bound<'_, PyAny>, what: &str, depth: usize) -> PyResult<
         Ok(HeaderValue::Bool(flag.is_true()))
     } else if let Ok(number) = value.cast::<PyInt>() {
         number.extract().map(HeaderValue::Int).map_err(|_| {
-            invalid(py, format!("{what} is {}; whole numbers have 64 bits, pass a str", shown(value)))
+            invalid(
+                py,
+                format!(
+                    "{what} is {}; whole numbers have 64 bits, pass a str",
+                    shown(value)
+                ),
+            )
         })
     } else if let Ok(number) = value.cast::<PyFloat>() {
         Ok(HeaderValue::Float(number.value()))
@@ -367,7 +396,10 @@ pub fn token(value: &Bound<'_, PyAny>) -> PyResult<Token> {
     let Ok(bytes) = value.cast::<PyBytes>() else {
         return Err(invalid(
             py,
-            format!("the token is {}; pass delivery.token, which is bytes", shown(value)),
+            format!(
+                "the token is {}; pass delivery.token, which is bytes",
+                shown(value)
+            ),
         ));
     };
     Token::from_bytes(bytes.as_bytes()).map_err(|error| raised(py, &error))

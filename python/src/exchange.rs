@@ -5,11 +5,12 @@ use std::sync::Arc;
 use ferrymq_core::engine::Command;
 use ferrymq_core::model::{ExchangeId, QueueId};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{Given, boolean, shown, text};
+use crate::convert::{boolean, shown, text};
 use crate::errors::invalid;
-use crate::outgoing::Fields;
+use crate::outgoing::{Extra, Keywords};
 use crate::queue::Queue;
 use crate::reply::Shape;
 
@@ -43,18 +44,26 @@ impl Exchange {
         let py = queue.py();
         let Ok(handle) = queue.cast::<Queue>() else {
             let must = "pass the handle that broker.queue(name) gives";
-            return Err(invalid(py, format!("the queue is {}; {must}", shown(queue))));
+            return Err(invalid(
+                py,
+                format!("the queue is {}; {must}", shown(queue)),
+            ));
         };
         let source = &handle.get().source;
         if !Arc::ptr_eq(&source.shared, &self.shared) {
-            return Err(invalid(py, "the queue is another broker's; bind one of the same broker"));
+            return Err(invalid(
+                py,
+                "the queue is another broker's; bind one of the same broker",
+            ));
         }
         Ok(source.id)
     }
 }
 
 fn pattern(value: Argument<'_, '_>) -> PyResult<String> {
-    value.map_or(Ok(String::new()), |value| text(value, "pattern").map(str::to_owned))
+    value.map_or(Ok(String::new()), |value| {
+        text(value, "pattern").map(str::to_owned)
+    })
 }
 
 #[pymethods]
@@ -112,44 +121,29 @@ impl Exchange {
     ///
     /// mandatory=True raises Unroutable when no queue is reached. The other arguments are those of queue.produce().
     #[pyo3(
-        signature = (body = None, *, key = None, mandatory = None, json = Given(None), priority = None, delay = None,
-            ttl = None, headers = None, durability = None, content_type = None, correlation_id = None,
-            reply_to = None),
+        signature = (body = None, **keywords),
         text_signature = "($self, body=None, *, key='', mandatory=False, json=..., priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
-    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
-    fn produce(
+    fn produce<'py>(
         &self,
-        py: Python<'_>,
-        body: Argument<'_, '_>,
-        key: Argument<'_, '_>,
-        mandatory: Argument<'_, '_>,
-        json: Given<'_, '_>,
-        priority: Argument<'_, '_>,
-        delay: Argument<'_, '_>,
-        ttl: Argument<'_, '_>,
-        headers: Argument<'_, '_>,
-        durability: Argument<'_, '_>,
-        content_type: Argument<'_, '_>,
-        correlation_id: Argument<'_, '_>,
-        reply_to: Argument<'_, '_>,
+        py: Python<'py>,
+        body: Argument<'_, 'py>,
+        keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let fields = Fields {
-            key: None,
-            priority,
-            delay,
-            ttl,
-            headers,
-            durability,
-            content_type,
-            correlation_id,
-            reply_to,
-        };
+        let exchange = self.id;
+        let mut keywords = keywords
+            .map(|passed| Keywords::parse(passed, Extra::Mandatory))
+            .transpose()?
+            .unwrap_or_default();
+        let mandatory = keywords.mandatory.take();
+        let mandatory = mandatory.map_or(Ok(false), |flag| boolean(&flag, "mandatory"))?;
+        let key = keywords.take_key();
+        let message = keywords.message(py, body)?;
         let command = Command::Publish {
-            exchange: self.id,
-            key: key.map_or(Ok(""), |key| text(key, "key"))?.to_owned(),
-            message: fields.message(py, body, &json)?,
-            mandatory: mandatory.map_or(Ok(false), |flag| boolean(flag, "mandatory"))?,
+            exchange,
+            key,
+            message,
+            mandatory,
         };
         self.submit(py, command, Shape::Number)
     }

@@ -61,7 +61,10 @@ impl Message {
 
     fn utf8(&self, py: Python<'_>) -> PyResult<&str> {
         std::str::from_utf8(&self.message.body).map_err(|error| {
-            let message = format!("the body of message {} is not UTF-8 ({error}); read .body", self.message.id.0);
+            let message = format!(
+                "the body of message {} is not UTF-8 ({error}); read .body",
+                self.message.id.0
+            );
             invalid(py, message)
         })
     }
@@ -70,11 +73,16 @@ impl Message {
     #[inline]
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
         match &self.lease {
-            Some(Lease { token: Some(token), .. }) => Ok(*token),
-            _ => Err(raised(py, &model::Error::new(
-                ErrorKind::LeaseLost,
-                "this delivery was settled when it was handed over (auto_ack); consume without auto_ack to settle it yourself",
-            ))),
+            Some(Lease {
+                token: Some(token), ..
+            }) => Ok(*token),
+            _ => Err(raised(
+                py,
+                &model::Error::new(
+                    ErrorKind::LeaseLost,
+                    "this delivery was settled when it was handed over (auto_ack); consume without auto_ack to settle it yourself",
+                ),
+            )),
         }
     }
 
@@ -100,7 +108,10 @@ impl Message {
 
     #[cold]
     fn warn_unsettled(&self) {
-        let deadline = self.lease.as_ref().map_or(0, |lease| lease.deadline.load(Ordering::Relaxed));
+        let deadline = self
+            .lease
+            .as_ref()
+            .map_or(0, |lease| lease.deadline.load(Ordering::Relaxed));
         if !self.source.shared.is_live() || self.source.shared.now().0 >= deadline {
             return;
         }
@@ -112,9 +123,8 @@ impl Message {
                 self.message.id.0,
                 self.source.name.replace('\0', " ")
             );
-            let warned = std::ffi::CString::new(message).map(|message| {
-                PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1)
-            });
+            let warned = std::ffi::CString::new(message)
+                .map(|message| PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1));
             if let Ok(Err(error)) = warned {
                 error.write_unraisable(py, None);
             }
@@ -152,7 +162,9 @@ impl Message {
     /// The body, as bytes.
     #[getter]
     fn body<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.body.get_or_init(py, || PyBytes::new(py, &self.message.body).unbind()).bind(py)
+        self.body
+            .get_or_init(py, || PyBytes::new(py, &self.message.body).unbind())
+            .bind(py)
     }
 
     /// The body as text. Raises InvalidArgument if it is not UTF-8.
@@ -166,7 +178,11 @@ impl Message {
         let text = self.utf8(py)?;
         let read = py.import("json")?.call_method1("loads", (text,));
         read.map(Bound::unbind).map_err(|cause| {
-            let message = format!("the body of message {} is no JSON ({}); read .body", self.message.id.0, cause.value(py));
+            let message = format!(
+                "the body of message {} is no JSON ({}); read .body",
+                self.message.id.0,
+                cause.value(py)
+            );
             invalid_from(py, message, cause)
         })
     }
@@ -251,7 +267,7 @@ impl Message {
 ///
 /// As a context manager it settles itself: the end of the block acks, an exception nacks with the exception as reason,
 /// cancellation, Ctrl-C and SystemExit release.
-#[pyclass(frozen, extends = Message, module = "ferrymq", freelist = 64)]
+#[pyclass(frozen, extends = Message, module = "ferrymq")]
 pub struct Delivery;
 
 impl Delivery {
@@ -278,7 +294,13 @@ impl Delivery {
         let (py, message) = (slf.py(), slf.as_super().get());
         let command = command(message.token(py)?);
         message.settled();
-        submit(py, &message.source.shared, message.source.mode, command, Shape::Nothing)
+        submit(
+            py,
+            &message.source.shared,
+            message.source.mode,
+            command,
+            Shape::Nothing,
+        )
     }
 }
 
@@ -330,9 +352,11 @@ impl Delivery {
     #[getter]
     fn deadline<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyDateTime>>> {
         match &slf.as_super().get().lease {
-            Some(Lease { token: Some(_), deadline, .. }) => {
-                time_object(slf.py(), Time(deadline.load(Ordering::Relaxed))).map(Some)
-            }
+            Some(Lease {
+                token: Some(_),
+                deadline,
+                ..
+            }) => time_object(slf.py(), Time(deadline.load(Ordering::Relaxed))).map(Some),
             _ => Ok(None),
         }
     }
@@ -358,15 +382,16 @@ impl Delivery {
     ) -> PyResult<Py<PyAny>> {
         let delay = duration_or_none(delay, "delay")?;
         let reason = self::reason(reason)?;
-        Delivery::settle(slf, |token| Command::Nack { token, delay, reason })
+        Delivery::settle(slf, |token| Command::Nack {
+            token,
+            delay,
+            reason,
+        })
     }
 
     /// Cannot be done: dead-lettered now, with the reason.
     #[pyo3(signature = (reason = None))]
-    fn reject(
-        slf: &Bound<'_, Self>,
-        reason: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
+    fn reject(slf: &Bound<'_, Self>, reason: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let reason = self::reason(reason)?;
         Delivery::settle(slf, |token| Command::Reject { token, reason })
     }
@@ -381,7 +406,10 @@ impl Delivery {
         let (py, message) = (slf.py(), slf.as_super());
         let by = duration(seconds, "seconds")?;
         let this = message.get();
-        let command = Command::Extend { token: this.token(py)?, by };
+        let command = Command::Extend {
+            token: this.token(py)?,
+            by,
+        };
         let shape = Shape::Extended(message.clone().unbind());
         submit(py, &this.source.shared, this.source.mode, command, shape)
     }
@@ -402,13 +430,20 @@ impl Delivery {
             return Ok(false);
         }
         let Some(error) = error else {
-            Delivery::settle(slf, |token| Command::Ack { token, durable: false })?;
+            Delivery::settle(slf, |token| Command::Ack {
+                token,
+                durable: false,
+            })?;
             return Ok(false);
         };
         // The block's own exception goes on in any case: a refusal (the lease was lost, say) must not replace it.
         let _refused = if error.is_instance_of::<PyException>() {
             let reason = Some(_reason_of(error));
-            Delivery::settle(slf, |token| Command::Nack { token, delay: None, reason })
+            Delivery::settle(slf, |token| Command::Nack {
+                token,
+                delay: None,
+                reason,
+            })
         } else {
             Delivery::settle(slf, |token| Command::Release { token })
         };
@@ -419,7 +454,10 @@ impl Delivery {
 /// What a `with` block gives as reason: the exception's type and text.
 #[pyfunction]
 pub fn _reason_of(error: &Bound<'_, PyAny>) -> String {
-    let kind = error.get_type().name().map_or_else(|_| "Exception".into(), |name| name.to_string());
+    let kind = error
+        .get_type()
+        .name()
+        .map_or_else(|_| "Exception".into(), |name| name.to_string());
     match error.str() {
         Ok(text) if text.is_empty().unwrap_or(true) => kind,
         Ok(text) => format!("{kind}: {}", text.to_string_lossy()),

@@ -5,7 +5,7 @@ use ferrymq_core::model::{Backoff, DeadLetter, ExchangeKind, Overflow, QueueOpti
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
-use crate::convert::{duration, duration_or_none, durability, integer, number, shown, text};
+use crate::convert::{durability, duration, duration_or_none, integer, number, shown, text};
 use crate::errors::invalid;
 
 const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, backoff, dead_letter, ttl, priorities, ordered_keys, durability";
@@ -14,12 +14,11 @@ const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, ba
 const CAPACITY_MAX: u64 = i64::MAX as u64;
 
 /// The options that were passed. Errors: `InvalidArgument` naming the option, its value and what it may be.
-pub fn queue_options(
-    py: Python<'_>,
-    passed: Option<&Bound<'_, PyDict>>,
-) -> PyResult<QueueOptions> {
+pub fn queue_options(py: Python<'_>, passed: Option<&Bound<'_, PyDict>>) -> PyResult<QueueOptions> {
     let mut options = QueueOptions::default();
-    let Some(passed) = passed else { return Ok(options) };
+    let Some(passed) = passed else {
+        return Ok(options);
+    };
     for item in passed.items() {
         let (name, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
         set(py, &mut options, text(&name, "an option's name")?, &value)?;
@@ -65,7 +64,9 @@ fn some<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyAny>> 
 }
 
 fn limit(value: &Bound<'_, PyAny>, what: &str, max: u64) -> PyResult<Option<u64>> {
-    some(value).map(|value| integer(value, what, 1, max)).transpose()
+    some(value)
+        .map(|value| integer(value, what, 1, max))
+        .transpose()
 }
 
 fn overflow(value: &Bound<'_, PyAny>) -> PyResult<Overflow> {
@@ -75,7 +76,10 @@ fn overflow(value: &Bound<'_, PyAny>) -> PyResult<Overflow> {
         "block" => Ok(Overflow::Block),
         _ => {
             let must = r#"it must be "reject", "drop_oldest" or "block""#;
-            Err(invalid(value.py(), format!("overflow is {}; {must}", shown(value))))
+            Err(invalid(
+                value.py(),
+                format!("overflow is {}; {must}", shown(value)),
+            ))
         }
     }
 }
@@ -97,13 +101,20 @@ fn backoff(value: &Bound<'_, PyAny>) -> PyResult<Backoff> {
 fn dead_letter(value: &Bound<'_, PyAny>) -> PyResult<DeadLetter> {
     let wrong = || {
         let must = "it must be a queue's name, None for <queue>.dead, an (exchange, key) pair, or False to discard";
-        invalid(value.py(), format!("dead_letter is {}; {must}", shown(value)))
+        invalid(
+            value.py(),
+            format!("dead_letter is {}; {must}", shown(value)),
+        )
     };
     if value.is_none() {
         return Ok(DeadLetter::Default);
     }
     if let Ok(flag) = value.cast::<PyBool>() {
-        return if flag.is_true() { Err(wrong()) } else { Ok(DeadLetter::Off) };
+        return if flag.is_true() {
+            Err(wrong())
+        } else {
+            Ok(DeadLetter::Off)
+        };
     }
     if value.is_instance_of::<PyString>() {
         return Ok(DeadLetter::Queue(text(value, "dead_letter")?.to_owned()));
@@ -126,7 +137,10 @@ pub fn exchange_kind(value: &Bound<'_, PyAny>) -> PyResult<ExchangeKind> {
         "topic" => Ok(ExchangeKind::Topic),
         _ => {
             let must = r#"it must be "direct", "fanout" or "topic""#;
-            Err(invalid(value.py(), format!("kind is {}; {must}", shown(value))))
+            Err(invalid(
+                value.py(),
+                format!("kind is {}; {must}", shown(value)),
+            ))
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::{Arc, LazyLock};
 
 use ferrymq_core::model::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, PRIORITIES_MAX};
-use ferrymq_core::model::{self, Properties};
+use ferrymq_core::model::{self, Durability, Headers, Properties, Span};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyEllipsis, PyString};
 
 use crate::convert::{
-    Given, body, duration_or_none, durability, headers, integer, json_body, shown, text_or_none,
+    Given, body, durability, duration_or_none, headers, integer, json_body, shown, text,
+    text_or_none,
 };
 use crate::errors::{invalid, invalid_from};
 
@@ -28,89 +30,121 @@ fn only_type(content_type: &str) -> Arc<Properties> {
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
-/// The keyword arguments that every `produce` takes.
-pub struct Fields<'a, 'py> {
-    pub key: Argument<'a, 'py>,
-    pub priority: Argument<'a, 'py>,
-    pub delay: Argument<'a, 'py>,
-    pub ttl: Argument<'a, 'py>,
-    pub headers: Argument<'a, 'py>,
-    pub durability: Argument<'a, 'py>,
-    pub content_type: Argument<'a, 'py>,
-    pub correlation_id: Argument<'a, 'py>,
-    pub reply_to: Argument<'a, 'py>,
+/// The keyword arguments of a `produce`, parsed only where there are any: most messages are a body and nothing else.
+#[derive(Default)]
+pub struct Keywords<'py> {
+    json: Option<Bound<'py, PyAny>>,
+    properties: Properties,
+    priority: u8,
+    delay: Option<Span>,
+    ttl: Option<Span>,
+    durability: Option<Durability>,
+    /// Only an exchange takes it.
+    pub mandatory: Option<Bound<'py, PyAny>>,
 }
 
-impl Fields<'_, '_> {
-    #[inline]
-    fn has_properties(&self) -> bool {
-        self.key.is_some()
-            || self.headers.is_some()
-            || self.content_type.is_some()
-            || self.correlation_id.is_some()
-            || self.reply_to.is_some()
+/// Which argument a `produce` takes beside those of every message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    Nothing,
+    Mandatory,
+}
+
+impl<'py> Keywords<'py> {
+    /// Errors: `TypeError` for a name that is none of them, `InvalidArgument` for a wrong value.
+    pub fn parse(passed: &Bound<'py, PyDict>, extra: Extra) -> PyResult<Keywords<'py>> {
+        let mut keywords = Keywords::default();
+        for item in passed.items() {
+            let (name, value) = item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+            keywords.set(text(&name, "an argument's name")?, value, extra)?;
+        }
+        Ok(keywords)
     }
 
-    #[inline]
-    fn has_schedule(&self) -> bool {
-        self.priority.is_some()
-            || self.delay.is_some()
-            || self.ttl.is_some()
-            || self.durability.is_some()
+    /// From arguments that were taken one by one.
+    pub fn named(
+        json: &Given<'_, 'py>,
+        named: &[(&str, Argument<'_, 'py>)],
+    ) -> PyResult<Keywords<'py>> {
+        let mut keywords = Keywords {
+            json: json.0.map(|value| value.to_owned()),
+            ..Keywords::default()
+        };
+        for (name, value) in named {
+            if let Some(value) = value {
+                keywords.set(name, (*value).clone(), Extra::Nothing)?;
+            }
+        }
+        Ok(keywords)
+    }
+
+    fn set(&mut self, name: &str, value: Bound<'py, PyAny>, extra: Extra) -> PyResult<()> {
+        // Here None is a value, not an argument that was left out.
+        if name == "json" {
+            self.json = (!value.is_instance_of::<PyEllipsis>()).then_some(value);
+            return Ok(());
+        }
+        let some = (!value.is_none()).then_some(&value);
+        let own = |what| text_or_none(some, what);
+        match name {
+            "key" => self.properties.key = own("key")?,
+            "headers" => {
+                self.properties.headers = some.map_or_else(|| Ok(Headers::new()), headers)?
+            }
+            "content_type" => self.properties.content_type = own("content_type")?,
+            "correlation_id" => self.properties.correlation_id = own("correlation_id")?,
+            "reply_to" => self.properties.reply_to = own("reply_to")?,
+            "priority" => self.priority = some.map_or(Ok(0), priority)?,
+            "delay" => self.delay = duration_or_none(some, "delay")?,
+            "ttl" => self.ttl = duration_or_none(some, "ttl")?,
+            "durability" => self.durability = some.map(durability).transpose()?,
+            "mandatory" if extra == Extra::Mandatory => self.mandatory = some.cloned(),
+            _ => {
+                let message = format!("produce() got an unexpected keyword argument '{name}'");
+                return Err(PyTypeError::new_err(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The routing key, which an exchange's message gets from its exchange.
+    pub fn take_key(&mut self) -> String {
+        self.properties.key.take().unwrap_or_default()
     }
 
     /// The message. Errors: `InvalidArgument` and `MessageTooLarge`, naming argument, value and limit.
-    #[inline]
-    pub fn message(
-        &self,
-        py: Python<'_>,
-        body: Argument<'_, '_>,
-        json: &Given<'_, '_>,
-    ) -> PyResult<model::Outgoing> {
-        let mut message = start(py, body, json)?;
-        if self.has_properties() {
-            self.add_properties(&mut message)?;
+    pub fn message(self, py: Python<'py>, body: Argument<'_, 'py>) -> PyResult<model::Outgoing> {
+        let mut message = start(py, body, self.json.as_ref())?;
+        if !self.properties.is_empty() {
+            let mut properties = self.properties;
+            if properties.content_type.is_none() {
+                let by_body = message.properties.as_ref();
+                properties.content_type = by_body.and_then(|shared| shared.content_type.clone());
+            }
+            message.properties = Some(Arc::new(properties));
         }
-        if self.has_schedule() {
-            self.add_schedule(&mut message)?;
-        }
+        message.priority = self.priority;
+        message.delay = self.delay;
+        message.ttl = self.ttl;
+        message.durability = self.durability;
         Ok(message)
     }
+}
 
-    fn add_properties(&self, message: &mut model::Outgoing) -> PyResult<()> {
-        let by_body = message.properties.take().and_then(|shared| shared.content_type.clone());
-        let properties = Properties {
-            key: text_or_none(self.key, "key")?,
-            headers: self.headers.map_or_else(|| Ok(model::Headers::new()), headers)?,
-            content_type: text_or_none(self.content_type, "content_type")?.or(by_body),
-            correlation_id: text_or_none(self.correlation_id, "correlation_id")?,
-            reply_to: text_or_none(self.reply_to, "reply_to")?,
-        };
-        message.properties = (!properties.is_empty()).then(|| Arc::new(properties));
-        Ok(())
-    }
-
-    fn add_schedule(&self, message: &mut model::Outgoing) -> PyResult<()> {
-        if let Some(priority) = self.priority {
-            let highest = PRIORITIES_MAX - 1;
-            let priority = integer(priority, "priority", 0, u64::from(highest))?;
-            message.priority = u8::try_from(priority).expect("priorities fit a byte");
-        }
-        message.delay = duration_or_none(self.delay, "delay")?;
-        message.ttl = duration_or_none(self.ttl, "ttl")?;
-        message.durability = self.durability.map(durability).transpose()?;
-        Ok(())
-    }
+fn priority(value: &Bound<'_, PyAny>) -> PyResult<u8> {
+    let highest = u64::from(PRIORITIES_MAX) - 1;
+    let priority = integer(value, "priority", 0, highest)?;
+    Ok(u8::try_from(priority).expect("the highest priority fits a byte"))
 }
 
 /// A message with its body and the content type that follows from it.
 #[inline]
-fn start(
+pub fn start(
     py: Python<'_>,
     body_given: Argument<'_, '_>,
-    json: &Given<'_, '_>,
+    json: Argument<'_, '_>,
 ) -> PyResult<model::Outgoing> {
-    match (body_given, &json.0) {
+    match (body_given, json) {
         (Some(value), None) => {
             let (body, is_text) = body(value)?;
             let mut message = model::Outgoing::new(body);
@@ -122,7 +156,10 @@ fn start(
             message.properties = Some(Arc::clone(&JSON_PROPERTIES));
             Ok(message)
         }
-        (Some(_), Some(_)) => Err(invalid(py, "both a body and json= were passed; pass one of them")),
+        (Some(_), Some(_)) => Err(invalid(
+            py,
+            "both a body and json= were passed; pass one of them",
+        )),
         (None, None) => Err(invalid(
             py,
             "there is no body; pass bytes or str, json=..., or b\"\" for an empty one",
@@ -143,37 +180,18 @@ pub struct Outgoing {
 impl Outgoing {
     #[new]
     #[pyo3(
-        signature = (body = None, *, json = Given(None), key = None, priority = None, delay = None, ttl = None,
-            headers = None, durability = None, content_type = None, correlation_id = None, reply_to = None),
+        signature = (body = None, **keywords),
         text_signature = "(body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
-    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
-    fn new(
-        py: Python<'_>,
-        body: Argument<'_, '_>,
-        json: Given<'_, '_>,
-        key: Argument<'_, '_>,
-        priority: Argument<'_, '_>,
-        delay: Argument<'_, '_>,
-        ttl: Argument<'_, '_>,
-        headers: Argument<'_, '_>,
-        durability: Argument<'_, '_>,
-        content_type: Argument<'_, '_>,
-        correlation_id: Argument<'_, '_>,
-        reply_to: Argument<'_, '_>,
+    fn new<'py>(
+        py: Python<'py>,
+        body: Argument<'_, 'py>,
+        keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Outgoing> {
-        let fields = Fields {
-            key,
-            priority,
-            delay,
-            ttl,
-            headers,
-            durability,
-            content_type,
-            correlation_id,
-            reply_to,
+        let message = match keywords {
+            None => start(py, body, None)?,
+            Some(passed) => Keywords::parse(passed, Extra::Nothing)?.message(py, body)?,
         };
-        let message = fields.message(py, body, &json)?;
         Ok(Outgoing { message })
     }
 
@@ -195,7 +213,8 @@ pub fn batch(items: &Bound<'_, PyAny>) -> PyResult<Vec<model::Outgoing>> {
         || items.is_instance_of::<PyDict>();
     let iterator = if single { None } else { items.try_iter().ok() };
     let Some(iterator) = iterator else {
-        let must = "pass an iterable of bodies and Outgoings, or call produce() for a single message";
+        let must =
+            "pass an iterable of bodies and Outgoings, or call produce() for a single message";
         return Err(invalid(py, format!("items is {}; {must}", shown(items))));
     };
     let mut messages = Vec::with_capacity(items.len().unwrap_or(0).min(BATCH_MESSAGES_MAX));
@@ -225,7 +244,7 @@ fn batch_item(item: &Bound<'_, PyAny>, index: usize) -> PyResult<model::Outgoing
         return Ok(outgoing.get().message.clone());
     }
     let py = item.py();
-    start(py, Some(item), &Given(None)).map_err(|cause| {
+    start(py, Some(item), None).map_err(|cause| {
         let why = cause.value(py).to_string();
         if cause.is_instance_of::<pyo3::exceptions::PyValueError>(py) {
             invalid_from(py, format!("item {index} of the batch: {why}"), cause)

@@ -14,7 +14,7 @@ use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown,
 use crate::errors::{invalid, is_closed};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
-use crate::outgoing::{Fields, batch};
+use crate::outgoing::{Keywords, batch, start};
 use crate::reply::Shape;
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -98,44 +98,61 @@ impl Queue {
     /// priority: below the queue's priorities, higher goes first. timeout: how long to wait for room where the queue says
     /// overflow="block"; None: as long as it takes.
     /// Raises QueueFull, MessageTooLarge, InvalidArgument, Closed.
+    // The arguments are named one by one, not taken as **keywords: only so does Python pass them without a tuple.
     #[pyo3(
         signature = (body = None, *, json = Given(None), key = None, priority = None, delay = None, ttl = None,
             headers = None, durability = None, content_type = None, correlation_id = None, reply_to = None,
             timeout = Given(None)),
         text_signature = "($self, body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None, timeout=None)"
     )]
-    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
-    fn produce(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are Python's keyword arguments"
+    )]
+    fn produce<'py>(
         &self,
-        py: Python<'_>,
-        body: Argument<'_, '_>,
-        json: Given<'_, '_>,
-        key: Argument<'_, '_>,
-        priority: Argument<'_, '_>,
-        delay: Argument<'_, '_>,
-        ttl: Argument<'_, '_>,
-        headers: Argument<'_, '_>,
-        durability: Argument<'_, '_>,
-        content_type: Argument<'_, '_>,
-        correlation_id: Argument<'_, '_>,
-        reply_to: Argument<'_, '_>,
-        timeout: Given<'_, '_>,
+        py: Python<'py>,
+        body: Argument<'_, 'py>,
+        json: Given<'_, 'py>,
+        key: Argument<'_, 'py>,
+        priority: Argument<'_, 'py>,
+        delay: Argument<'_, 'py>,
+        ttl: Argument<'_, 'py>,
+        headers: Argument<'_, 'py>,
+        durability: Argument<'_, 'py>,
+        content_type: Argument<'_, 'py>,
+        correlation_id: Argument<'_, 'py>,
+        reply_to: Argument<'_, 'py>,
+        timeout: Given<'_, 'py>,
     ) -> PyResult<Py<PyAny>> {
-        let fields = Fields {
-            key,
-            priority,
-            delay,
-            ttl,
-            headers,
-            durability,
-            content_type,
-            correlation_id,
-            reply_to,
-        };
-        let message = fields.message(py, body, &json)?;
-        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
         let queue = self.source.id;
-        self.submit(py, Command::Produce { queue, message, wait }, Shape::Number)
+        let named = [
+            ("key", key),
+            ("priority", priority),
+            ("delay", delay),
+            ("ttl", ttl),
+            ("headers", headers),
+            ("durability", durability),
+            ("content_type", content_type),
+            ("correlation_id", correlation_id),
+            ("reply_to", reply_to),
+        ];
+        let is_plain = json.0.is_none() && named.iter().all(|(_, value)| value.is_none());
+        let message = if is_plain {
+            start(py, body, None)?
+        } else {
+            Keywords::named(&json, &named)?.message(py, body)?
+        };
+        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
+        self.submit(
+            py,
+            Command::Produce {
+                queue,
+                message,
+                wait,
+            },
+            Shape::Number,
+        )
     }
 
     /// Puts messages on the queue, all or none, and returns their ids. items: bodies (as for produce) and Outgoings.
@@ -149,7 +166,15 @@ impl Queue {
         let messages = batch(items)?;
         let wait = self.wait(py, self::timeout(&timeout, None)?)?;
         let queue = self.source.id;
-        self.submit(py, Command::ProduceMany { queue, messages, wait }, Shape::Ids)
+        self.submit(
+            py,
+            Command::ProduceMany {
+                queue,
+                messages,
+                wait,
+            },
+            Shape::Ids,
+        )
     }
 
     /// Takes the next message, which is yours until its lease ends; None when there is none within the timeout.
@@ -200,7 +225,10 @@ impl Queue {
     fn ack_many(&self, py: Python<'_>, deliveries: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let Ok(iterator) = deliveries.try_iter() else {
             let must = "pass an iterable of deliveries or tokens";
-            return Err(invalid(py, format!("deliveries is {}; {must}", shown(deliveries))));
+            return Err(invalid(
+                py,
+                format!("deliveries is {}; {must}", shown(deliveries)),
+            ));
         };
         let (mut objects, mut tokens) = (Vec::new(), Vec::new());
         for item in iterator {
@@ -215,7 +243,9 @@ impl Queue {
         for object in &objects {
             note_settled(object.bind(py));
         }
-        let command = Command::AckMany { tokens: tokens.clone() };
+        let command = Command::AckMany {
+            tokens: tokens.clone(),
+        };
         self.submit(py, command, Shape::Acked(objects, tokens))
     }
 
@@ -236,7 +266,11 @@ impl Queue {
     ) -> PyResult<Py<PyAny>> {
         let delay = duration_or_none(delay, "delay")?;
         let reason = self::reason(reason)?;
-        self.settle(token, |token| Command::Nack { token, delay, reason })
+        self.settle(token, |token| Command::Nack {
+            token,
+            delay,
+            reason,
+        })
     }
 
     /// As delivery.reject(), by the delivery's token.
@@ -327,13 +361,19 @@ impl Queue {
 
     /// Deliveries as they come, waiting for each, until the broker is closed.
     fn __iter__(&self) -> Deliveries {
-        Deliveries { queue: Queue { source: Arc::clone(&self.source) } }
+        Deliveries {
+            queue: Queue {
+                source: Arc::clone(&self.source),
+            },
+        }
     }
 
     fn __contains__(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         let _ = value;
         // Without this, `in` would consume the queue to search it.
-        Err(PyTypeError::new_err("a queue cannot be searched; peek(n) shows what comes next"))
+        Err(PyTypeError::new_err(
+            "a queue cannot be searched; peek(n) shows what comes next",
+        ))
     }
 
     fn __repr__(&self) -> String {

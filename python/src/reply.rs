@@ -46,7 +46,7 @@ pub enum Shape {
 
 impl Shape {
     /// The Python object. A reply that does not belong to the command is a broken invariant of the engine.
-    #[inline]
+    #[inline(always)]
     pub fn object(self, py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
         match (self, reply) {
             (Shape::Nothing, _) => Ok(py.None()),
@@ -59,29 +59,34 @@ impl Shape {
         }
     }
 
+    #[inline(never)]
     fn object_seldom(self, py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
         match (self, reply) {
             (Shape::Number, Reply::Count(count)) => {
                 Ok(count.into_pyobject(py)?.into_any().unbind())
             }
             (Shape::Ids, Reply::ProducedMany(ids)) => {
-                Ok(PyList::new(py, ids.into_iter().map(|id| id.0))?.into_any().unbind())
+                Ok(PyList::new(py, ids.into_iter().map(|id| id.0))?
+                    .into_any()
+                    .unbind())
             }
             (Shape::Deliveries(source), Reply::Deliveries(deliveries)) => {
-                let list = PyList::empty(py);
-                for delivery in deliveries {
-                    list.append(Delivery::object(py, Arc::clone(&source), delivery)?)?;
-                }
-                Ok(list.into_any().unbind())
+                let objects: Vec<_> = deliveries
+                    .into_iter()
+                    .map(|delivery| Delivery::object(py, Arc::clone(&source), delivery))
+                    .collect::<PyResult<_>>()?;
+                Ok(PyList::new(py, objects)?.into_any().unbind())
             }
             (Shape::Messages(source), Reply::Messages(messages)) => {
-                let list = PyList::empty(py);
-                for message in messages {
-                    list.append(Message::object(py, Arc::clone(&source), message)?)?;
-                }
-                Ok(list.into_any().unbind())
+                let objects: Vec<_> = messages
+                    .into_iter()
+                    .map(|message| Message::object(py, Arc::clone(&source), message))
+                    .collect::<PyResult<_>>()?;
+                Ok(PyList::new(py, objects)?.into_any().unbind())
             }
-            (Shape::Acked(objects, tokens), Reply::Lost(gone)) => acked(py, objects, &tokens, &gone),
+            (Shape::Acked(objects, tokens), Reply::Lost(gone)) => {
+                acked(py, objects, &tokens, &gone)
+            }
             (Shape::Extended(message), Reply::Deadline(deadline)) => {
                 message.get().extended(deadline);
                 Ok(py.None())
@@ -95,12 +100,24 @@ impl Shape {
                 Ok(list.into_any().unbind())
             }
             (Shape::Stats, Reply::Broker(stats)) => broker_stats(py, &stats),
-            (Shape::Queue(shared, mode, name), Reply::Queue(id)) => {
-                Queue::object(py, Source { shared, mode, id, name })
-            }
-            (Shape::Exchange(shared, mode, name), Reply::Exchange(id)) => {
-                Exchange::object(py, Exchange { shared, mode, id, name })
-            }
+            (Shape::Queue(shared, mode, name), Reply::Queue(id)) => Queue::object(
+                py,
+                Source {
+                    shared,
+                    mode,
+                    id,
+                    name,
+                },
+            ),
+            (Shape::Exchange(shared, mode, name), Reply::Exchange(id)) => Exchange::object(
+                py,
+                Exchange {
+                    shared,
+                    mode,
+                    id,
+                    name,
+                },
+            ),
             (Shape::Committed(transaction), Reply::Transaction(replies)) => {
                 transaction.get().committed(py, replies)?;
                 Ok(py.None())
@@ -113,7 +130,8 @@ impl Shape {
 /// The engine answers each command with its own reply: anything else is a defect, told as such.
 #[cold]
 fn unreachable_reply(reply: &Reply) -> PyResult<Py<PyAny>> {
-    let message = format!("the engine answered with something else ({reply:?}); please report this");
+    let message =
+        format!("the engine answered with something else ({reply:?}); please report this");
     Err(pyo3::exceptions::PyRuntimeError::new_err(message))
 }
 
@@ -187,5 +205,7 @@ fn broker_stats(py: Python<'_>, stats: &BrokerStats) -> PyResult<Py<PyAny>> {
     ] {
         fields.set_item(name, value)?;
     }
-    Ok(stats_class(py, "BrokerStats")?.call((), Some(&fields))?.unbind())
+    Ok(stats_class(py, "BrokerStats")?
+        .call((), Some(&fields))?
+        .unbind())
 }

@@ -33,11 +33,14 @@ pub fn _open_testing(
         "manual" => driver::Storage::Manual,
         _ => {
             let must = r#"it must be "memory" or "manual""#;
-            return Err(invalid(storage.py(), format!("storage is {}; {must}", shown(storage))));
+            return Err(invalid(
+                storage.py(),
+                format!("storage is {}; {must}", shown(storage)),
+            ));
         }
     };
-    let (broker, hooks) =
-        driver::Broker::open_testing(options, kind).map_err(|error| raised(storage.py(), &error))?;
+    let (broker, hooks) = driver::Broker::open_testing(options, kind)
+        .map_err(|error| raised(storage.py(), &error))?;
     Ok((Broker::new_open(broker), Testing { hooks }))
 }
 
@@ -55,7 +58,11 @@ impl Testing {
         let now = self.hooks.now();
         if at < now {
             let must = "a clock does not run back";
-            let message = format!("the clock is at {} s, {} s is before that; {must}", seconds(now.0), seconds(at.0));
+            let message = format!(
+                "the clock is at {} s, {} s is before that; {must}",
+                seconds(now.0),
+                seconds(at.0)
+            );
             return Err(invalid(py, message));
         }
         py.detach(|| self.hooks.advance_to(at));
@@ -84,6 +91,7 @@ impl Testing {
 
     /// Opens the store again; handles of queues and exchanges are asked for anew.
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.hooks.reopen()).map_err(|error| raised(py, &error))
+        py.detach(|| self.hooks.reopen())
+            .map_err(|error| raised(py, &error))
     }
 }

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferrymq_core::engine::{Command, Operation, Reply};
 use ferrymq_core::model::limits::TRANSACTION_OPERATIONS_MAX;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{Given, boolean, shown, text};
+use crate::convert::{boolean, shown};
 use crate::errors::invalid;
 use crate::exchange::Exchange;
 use crate::message::{note_settled, token_of};
-use crate::outgoing::Fields;
+use crate::outgoing::{Extra, Keywords};
 use crate::queue::Queue;
 use crate::reply::Shape;
 
@@ -68,7 +68,9 @@ impl Transaction {
         }
         if state.operations.len() >= TRANSACTION_OPERATIONS_MAX {
             drop(state);
-            let limit = format!("a transaction has at most {TRANSACTION_OPERATIONS_MAX} operations; use several");
+            let limit = format!(
+                "a transaction has at most {TRANSACTION_OPERATIONS_MAX} operations; use several"
+            );
             return Err(invalid(py, limit));
         }
         state.operations.push(operation);
@@ -94,24 +96,36 @@ impl Transaction {
         Ok(())
     }
 
-    fn operation(
+    fn operation<'py>(
         &self,
-        target: &Bound<'_, PyAny>,
-        key: Argument<'_, '_>,
-        mandatory: Argument<'_, '_>,
-        message: impl FnOnce(bool) -> PyResult<ferrymq_core::model::Outgoing>,
+        target: &Bound<'py, PyAny>,
+        body: Argument<'_, 'py>,
+        mut keywords: Keywords<'py>,
     ) -> PyResult<Operation> {
         let py = target.py();
-        let other = || invalid(py, "the target is another broker's; a transaction spans one broker");
+        let other = || {
+            invalid(
+                py,
+                "the target is another broker's; a transaction spans one broker",
+            )
+        };
+        let mandatory = keywords.mandatory.take();
         if let Ok(queue) = target.cast::<Queue>() {
             let source = &queue.get().source;
             if !Arc::ptr_eq(&source.shared, &self.shared) {
                 return Err(other());
             }
             if mandatory.is_some() {
-                return Err(invalid(py, "mandatory is for exchanges: a queue is always reached"));
+                return Err(invalid(
+                    py,
+                    "mandatory is for exchanges: a queue is always reached",
+                ));
             }
-            return Ok(Operation::Produce { queue: source.id, message: message(true)? });
+            let message = keywords.message(py, body)?;
+            return Ok(Operation::Produce {
+                queue: source.id,
+                message,
+            });
         }
         if let Ok(exchange) = target.cast::<Exchange>() {
             let exchange = exchange.get();
@@ -120,70 +134,57 @@ impl Transaction {
             }
             return Ok(Operation::Publish {
                 exchange: exchange.id,
-                key: key.map_or(Ok(""), |key| text(key, "key"))?.to_owned(),
-                message: message(false)?,
-                mandatory: mandatory.map_or(Ok(false), |flag| boolean(flag, "mandatory"))?,
+                key: keywords.take_key(),
+                message: keywords.message(py, body)?,
+                mandatory: mandatory.map_or(Ok(false), |flag| boolean(&flag, "mandatory"))?,
             });
         }
         let must = "pass a Queue or an Exchange of this broker first, then the body";
-        Err(invalid(py, format!("the target is {}; {must}", shown(target))))
+        Err(invalid(
+            py,
+            format!("the target is {}; {must}", shown(target)),
+        ))
     }
 }
 
 #[cold]
 fn is_over(py: Python<'_>) -> PyErr {
-    invalid(py, "this transaction is over; begin another with broker.transaction()")
+    invalid(
+        py,
+        "this transaction is over; begin another with broker.transaction()",
+    )
 }
 
 #[pymethods]
 impl Transaction {
     /// Adds a produce to a queue or an exchange. Arguments as there; a full queue aborts, so there is no timeout.
     #[pyo3(
-        signature = (target, body = None, *, json = Given(None), key = None, mandatory = None, priority = None,
-            delay = None, ttl = None, headers = None, durability = None, content_type = None, correlation_id = None,
-            reply_to = None),
+        signature = (target, body = None, **keywords),
         text_signature = "($self, target, body=None, *, json=..., key=None, mandatory=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
-    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
-    fn produce(
+    fn produce<'py>(
         &self,
-        py: Python<'_>,
-        target: &Bound<'_, PyAny>,
-        body: Argument<'_, '_>,
-        json: Given<'_, '_>,
-        key: Argument<'_, '_>,
-        mandatory: Argument<'_, '_>,
-        priority: Argument<'_, '_>,
-        delay: Argument<'_, '_>,
-        ttl: Argument<'_, '_>,
-        headers: Argument<'_, '_>,
-        durability: Argument<'_, '_>,
-        content_type: Argument<'_, '_>,
-        correlation_id: Argument<'_, '_>,
-        reply_to: Argument<'_, '_>,
+        py: Python<'py>,
+        target: &Bound<'py, PyAny>,
+        body: Argument<'_, 'py>,
+        keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        let fields = |key| Fields {
-            key,
-            priority,
-            delay,
-            ttl,
-            headers,
-            durability,
-            content_type,
-            correlation_id,
-            reply_to,
-        };
-        let message = |to_queue: bool| {
-            fields(if to_queue { key } else { None }).message(py, body, &json)
-        };
-        let operation = self.operation(target, key, mandatory, message)?;
+        let keywords = keywords
+            .map(|passed| Keywords::parse(passed, Extra::Mandatory))
+            .transpose()?
+            .unwrap_or_default();
+        let operation = self.operation(target, body, keywords)?;
         self.add(py, operation, None)
     }
 
     /// Adds the ack of a delivery (or of its token).
     fn ack(&self, py: Python<'_>, delivery: &Bound<'_, PyAny>) -> PyResult<()> {
         let token = token_of(delivery, &self.shared)?;
-        self.add(py, Operation::Ack { token }, Some(delivery.clone().unbind()))
+        self.add(
+            py,
+            Operation::Ack { token },
+            Some(delivery.clone().unbind()),
+        )
     }
 
     /// Does all of it, or raises and does none; returns once it is as safe as its messages asked. The with block calls it.
@@ -198,7 +199,13 @@ impl Transaction {
             std::mem::take(&mut state.operations)
         };
         let shape = Shape::Committed(slf.clone().unbind());
-        submit(py, &this.shared, this.mode, Command::Transaction { operations }, shape)
+        submit(
+            py,
+            &this.shared,
+            this.mode,
+            Command::Transaction { operations },
+            shape,
+        )
     }
 
     /// Forgets all of it. An exception in the with block calls it.
@@ -206,7 +213,10 @@ impl Transaction {
         let forgotten = {
             let mut state = self.state();
             state.over = true;
-            (std::mem::take(&mut state.operations), std::mem::take(&mut state.deliveries))
+            (
+                std::mem::take(&mut state.operations),
+                std::mem::take(&mut state.deliveries),
+            )
         };
         drop(forgotten);
     }
