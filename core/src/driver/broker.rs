@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::engine::{Command, Config, Reply, Wait};
+use crate::engine::{AtOnce, Command, Config, Reply, Wait};
 use crate::model::limits::{LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX};
-use crate::model::{Durability, Error, Result, SessionId, Span, Time};
+use crate::model::{
+    self, Durability, Error, Outgoing, QueueId, Result, SessionId, Span, Time, Token,
+};
 use crate::testing::ManualDisk;
 
 use super::clock::Clock;
@@ -175,6 +177,59 @@ impl Broker {
             Ok(result) => Started::Done(result),
             Err((call, mailbox)) => Started::Pending(Pending::new(self.clone(), call, mailbox)),
         }
+    }
+
+    /// Puts a message on a queue if that can be answered at once; else gives it back, to be handed in as a command. The short way of [`Command::Produce`].
+    #[inline]
+    pub fn produce_at_once(&self, queue: QueueId, message: Outgoing) -> Result<AtOnce> {
+        let timed = message.delay.is_some() || message.ttl.is_some();
+        let now = if timed {
+            self.shared.clock.now()
+        } else {
+            self.shared.clock.last_tick()
+        };
+        self.at_once(
+            |state| state.engine.produce_at_once(now, queue, message),
+            now,
+        )
+    }
+
+    /// Takes the next message if one is ready; `None`: hand it in as a command. The short way of [`Command::Consume`].
+    #[inline]
+    pub fn consume_at_once(
+        &self,
+        queue: QueueId,
+        auto_ack: bool,
+    ) -> Result<Option<model::Delivery>> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(
+            |state| {
+                let session = state.session;
+                state.engine.consume_at_once(now, queue, session, auto_ack)
+            },
+            now,
+        )
+    }
+
+    /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].
+    #[inline]
+    pub fn ack_at_once(&self, token: Token) -> Result<bool> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(|state| state.engine.ack_at_once(now, token), now)
+    }
+
+    #[inline(always)]
+    fn at_once<T>(&self, act: impl FnOnce(&mut State) -> Result<T>, now: Time) -> Result<T> {
+        let mut woken = Vec::new();
+        let mut state = self.shared.lock();
+        self.shared.drain_ring(&mut state, now, &mut woken);
+        if state.closed {
+            return Err(closed());
+        }
+        let result = act(&mut state);
+        state.pump(now, &mut woken);
+        self.release(state, woken);
+        result
     }
 
     /// Hands a command to whoever has the lock next, for finalisers and signal handlers: its answer is dropped. Never waits, unless the ring is full.

@@ -1,6 +1,6 @@
 //! Queues, exchanges and deliveries as Rust values.
 
-use crate::engine::{Command, Operation, Reply};
+use crate::engine::{AtOnce, Command, Operation, Reply};
 use crate::model::{
     Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, Message, MessageId, Outgoing, QueueId,
     QueueOptions, QueueStats, Result, Span, Time, Token,
@@ -85,12 +85,17 @@ impl Queue {
 
     /// Puts a message on the queue; waits for room where the queue says `block`. Errors: `QueueFull`, `MessageTooLarge`, `InvalidArgument`.
     pub fn produce(&self, message: impl Into<Outgoing>) -> Result<MessageId> {
-        let produced = self.broker.call(Command::Produce {
-            queue: self.id,
-            message: message.into(),
-            wait: self.broker.wait(None),
-        });
-        expect!(produced, Reply::Produced(id) => id)
+        match self.broker.produce_at_once(self.id, message.into())? {
+            AtOnce::Produced(id) => Ok(id),
+            AtOnce::Waits(message) => {
+                let produced = self.broker.call(Command::Produce {
+                    queue: self.id,
+                    message,
+                    wait: self.broker.wait(None),
+                });
+                expect!(produced, Reply::Produced(id) => id)
+            }
+        }
     }
 
     /// Puts messages on the queue, all or none.
@@ -105,6 +110,9 @@ impl Queue {
 
     /// Takes the next message; waits up to `timeout`, for ever with `None`.
     pub fn consume(&self, timeout: Option<Span>) -> Result<Option<Consumed>> {
+        if let Some(delivery) = self.broker.consume_at_once(self.id, false)? {
+            return Ok(Some(self.consumed(delivery)));
+        }
         let consumed = self.broker.call(Command::Consume {
             queue: self.id,
             session: self.broker.session(),
@@ -254,6 +262,11 @@ impl Consumed {
 
     /// Done with it. Errors: `LeaseLost`.
     pub fn ack(&self) -> Result<()> {
+        if let Some(token) = self.delivery.token
+            && self.broker.ack_at_once(token)?
+        {
+            return Ok(());
+        }
         let done = self.settle(|token| Command::Ack {
             token,
             durable: false,

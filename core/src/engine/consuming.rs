@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::deliver::Waiter;
 use crate::model::limits::BATCH_MESSAGES_MAX;
 use crate::model::{
-    Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, SessionId,
-    Time,
+    Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, Result,
+    SessionId, Time,
 };
 use crate::queue::{Due, Position};
 use crate::settle::Lease;
@@ -26,13 +26,7 @@ impl Engine {
         auto_ack: bool,
         wait: Wait,
     ) -> Step {
-        if !self.sessions.contains(&session) {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "the session was closed; open the broker anew",
-            ));
-        }
-        self.line(queue)?;
+        self.check_consumer(queue, session)?;
         check_max(max)?;
         let waiter = Waiter {
             call: crate::model::CallId(0),
@@ -57,6 +51,18 @@ impl Engine {
         Ok(Outcome::Waits(call))
     }
 
+    /// Errors: `Closed` for a session that has ended, `NotFound` for a queue that has gone.
+    #[inline]
+    pub(super) fn check_consumer(&mut self, queue: QueueId, session: SessionId) -> Result<()> {
+        if !self.sessions.contains(&session) {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the session was closed; open the broker anew",
+            ));
+        }
+        self.line(queue).map(|_| ())
+    }
+
     /// What there is for a consumer; `None` when there is nothing.
     #[inline(always)]
     fn hand_to(&mut self, index: u32, waiter: Waiter) -> Option<Reply> {
@@ -76,7 +82,7 @@ impl Engine {
     }
 
     #[inline]
-    fn next_ready(&mut self, index: u32) -> Option<Position> {
+    pub(super) fn next_ready(&mut self, index: u32) -> Option<Position> {
         let messages = &self.messages;
         let line = self.lines[index as usize]
             .as_mut()
@@ -87,7 +93,7 @@ impl Engine {
 
     /// Hands a message over: its lease begins and its attempt is counted now.
     #[inline(always)]
-    fn hand_over(
+    pub(super) fn hand_over(
         &mut self,
         index: u32,
         position: Position,
@@ -186,7 +192,7 @@ impl Engine {
     }
 }
 
-fn check_max(max: Option<u32>) -> crate::model::Result<()> {
+fn check_max(max: Option<u32>) -> Result<()> {
     if let Some(max) = max
         && (max == 0 || max as usize > BATCH_MESSAGES_MAX)
     {

@@ -34,21 +34,29 @@ pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
 impl Engine {
     #[inline(always)]
     pub(super) fn produce(&mut self, queue: QueueId, message: Outgoing, wait: Wait) -> Step {
+        match self.admit(queue, &message)? {
+            Some(level) => {
+                let id = self.accept(queue.index, message, level);
+                Ok(Outcome::Once(level, Reply::Produced(id)))
+            }
+            None => self.produce_crowded(queue, vec![message], false, wait),
+        }
+    }
+
+    /// How safe the message will be if it can come in at once; `None` if room has to be made or waited for. Errors: it may never come in.
+    #[inline(always)]
+    pub(super) fn admit(&self, queue: QueueId, message: &Outgoing) -> Result<Option<Durability>> {
         message.check()?;
         let spec = &self.topology.queue(queue)?.spec;
-        let level = self.admissible(spec, &message)?;
-        let load = Load::of(&message);
-        let fits = self.memory + cost(&message.body, message.properties.as_ref())
-            <= self.config.memory_limit;
+        let level = self.admissible(spec, message)?;
         let line = self.lines[queue.index as usize]
             .as_ref()
             .expect("a declared queue has a line");
         let turn = line.producers.is_empty() || spec.overflow != Overflow::Block;
-        if !(fits && turn && line.counts.usage().has_room(spec, load)) {
-            return self.produce_crowded(queue, vec![message], false, wait);
-        }
-        let id = self.accept(queue.index, message, level);
-        Ok(Outcome::Once(level, Reply::Produced(id)))
+        let fits = self.memory + cost(&message.body, message.properties.as_ref())
+            <= self.config.memory_limit;
+        let room = line.counts.usage().has_room(spec, Load::of(message));
+        Ok((fits && turn && room).then_some(level))
     }
 
     pub(super) fn produce_many(
@@ -241,7 +249,7 @@ impl Engine {
 
     /// Gives a message its id and lets it in. There is room.
     #[inline(always)]
-    fn accept(&mut self, index: u32, message: Outgoing, level: Durability) -> MessageId {
+    pub(super) fn accept(&mut self, index: u32, message: Outgoing, level: Durability) -> MessageId {
         self.last_message.0 += 1;
         let id = self.last_message;
         let ttl = match (message.ttl, self.queue_ttl(index)) {

@@ -4,6 +4,7 @@
 //! Invariant: every message is in one state, counted in one count of one queue, until it is settled.
 
 mod administering;
+mod at_once;
 mod calls;
 mod command;
 mod consuming;
@@ -32,6 +33,7 @@ use crate::topology::Topology;
 use calls::Calls;
 use line::Line;
 
+pub use at_once::AtOnce;
 pub use command::{Answer, Command, Operation, Reply, Wait};
 pub use event::{Event, Output};
 

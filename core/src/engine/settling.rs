@@ -46,7 +46,7 @@ impl Engine {
 
     /// Ends the lease that a token names. Errors: `LeaseLost`.
     #[inline]
-    fn close_lease(&mut self, token: Token) -> Result<Lease> {
+    pub(super) fn close_lease(&mut self, token: Token) -> Result<Lease> {
         let lease = self.leases.close(token)?;
         let leases = &self.leases;
         if let Some(Some(line)) = self.lines.get_mut(lease.queue as usize) {
