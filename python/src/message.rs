@@ -370,6 +370,16 @@ impl Delivery {
     #[pyo3(signature = (*, durable = None), text_signature = "($self, *, durable=False)")]
     fn ack(slf: &Bound<'_, Self>, durable: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let durable = durable.map_or(Ok(false), |flag| boolean(flag, "durable"))?;
+        let (py, message) = (slf.py(), slf.as_super().get());
+        if !durable {
+            let token = message.token(py)?;
+            message.settled();
+            match message.source.shared.driver(py)?.ack_at_once(token) {
+                Ok(true) => return Ok(py.None()),
+                Ok(false) => {}
+                Err(error) => return Err(raised(py, &error)),
+            }
+        }
         Delivery::settle(slf, |token| Command::Ack { token, durable })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrymq_core::engine::{Command, Wait};
+use ferrymq_core::engine::{AtOnce, Command, Wait};
 use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
 use ferrymq_core::model::{SessionId, Span};
 use pyo3::exceptions::PyTypeError;
@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 
 use crate::call::{Mode, Source, submit};
 use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown, timeout};
-use crate::errors::{invalid, is_closed};
+use crate::errors::{invalid, is_closed, raised};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
 use crate::outgoing::{Keywords, batch, start};
@@ -143,16 +143,21 @@ impl Queue {
         } else {
             Keywords::named(&json, &named)?.message(py, body)?
         };
-        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
-        self.submit(
-            py,
-            Command::Produce {
-                queue,
-                message,
-                wait,
-            },
-            Shape::Number,
-        )
+        let timeout = self::timeout(&timeout, None)?;
+        let driver = self.source.shared.driver(py)?;
+        match driver.produce_at_once(queue, message) {
+            Ok(AtOnce::Produced(id)) => Ok(id.0.into_pyobject(py)?.into_any().unbind()),
+            Ok(AtOnce::Waits(message)) => {
+                let wait = self.wait(py, timeout)?;
+                let command = Command::Produce {
+                    queue,
+                    message,
+                    wait,
+                };
+                self.submit(py, command, Shape::Number)
+            }
+            Err(error) => Err(raised(py, &error)),
+        }
     }
 
     /// Puts messages on the queue, all or none, and returns their ids. items: bodies (as for produce) and Outgoings.
@@ -190,11 +195,26 @@ impl Queue {
         timeout: Given<'_, '_>,
         auto_ack: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
+        let queue = self.source.id;
+        let timeout = self::timeout(&timeout, Some(Span(0)))?;
+        let auto_ack = auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?;
+        match self
+            .source
+            .shared
+            .driver(py)?
+            .consume_at_once(queue, auto_ack)
+        {
+            Ok(Some(delivery)) => {
+                return Delivery::object(py, Arc::clone(&self.source), delivery);
+            }
+            Ok(None) => {}
+            Err(error) => return Err(raised(py, &error)),
+        }
         let command = Command::Consume {
-            queue: self.source.id,
+            queue,
             session: self.session(py)?,
-            auto_ack: auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?,
-            wait: self.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
+            auto_ack,
+            wait: self.wait(py, timeout)?,
         };
         self.submit(py, command, Shape::Delivery(Arc::clone(&self.source)))
     }
