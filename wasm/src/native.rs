@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ferrymq_core::engine::{Answer, Command, Config, Engine, Event, Output, Reply};
+use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Output, Reply};
 use ferrymq_core::model::{
     Body, CallId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
 };
@@ -166,12 +166,25 @@ impl Native {
             ttl: span(ttl),
             durability: durability(level >> 8),
         };
+        let queue = QueueId { index, generation };
+        let Some(engine) = &mut self.engine else {
+            return self.results.store(Err(closed()));
+        };
+        let message = match engine.produce_at_once(time(now), queue, message) {
+            Ok(AtOnce::Waits(message)) => message,
+            Ok(AtOnce::Produced(id)) => {
+                self.results.registers.set_number(id.0);
+                return self.done(now);
+            }
+            Err(error) => return self.refused(now, error),
+        };
+        let wait = wait(time(now), wait_ms);
         self.run(
             now,
             Command::Produce {
-                queue: QueueId { index, generation },
+                queue,
                 message,
-                wait: wait(time(now), wait_ms),
+                wait,
             },
         )
     }
@@ -210,13 +223,26 @@ impl Native {
         auto_ack: bool,
         wait_ms: f64,
     ) -> u32 {
+        let (queue, session) = (QueueId { index, generation }, self.session);
+        let Some(engine) = &mut self.engine else {
+            return self.results.store(Err(closed()));
+        };
+        match engine.consume_at_once(time(now), queue, session, auto_ack) {
+            Ok(None) => {}
+            Ok(delivery) => {
+                self.results.delivery(delivery);
+                return self.done(now);
+            }
+            Err(error) => return self.refused(now, error),
+        }
+        let wait = wait(time(now), wait_ms);
         self.run(
             now,
             Command::Consume {
-                queue: QueueId { index, generation },
-                session: self.session,
+                queue,
+                session,
                 auto_ack,
-                wait: wait(time(now), wait_ms),
+                wait,
             },
         )
     }
@@ -257,7 +283,14 @@ impl Native {
         durable: bool,
     ) -> u32 {
         let token = token_from([epoch, lease, d1, d0, m1, m0]);
-        self.run(now, Command::Ack { token, durable })
+        let Some(engine) = &mut self.engine else {
+            return self.results.store(Err(closed()));
+        };
+        match engine.ack_at_once(time(now), token) {
+            Ok(true) => self.done(now),
+            Ok(false) => self.run(now, Command::Ack { token, durable }),
+            Err(error) => self.refused(now, error),
+        }
     }
 
     /// The scratch memory holds `count` tokens.
@@ -318,6 +351,19 @@ impl Native {
         };
         self.pump(time(now));
         status
+    }
+
+    /// After a step that was answered at once.
+    #[inline]
+    fn done(&mut self, now: f64) -> u32 {
+        self.pump(time(now));
+        DONE
+    }
+
+    #[cold]
+    fn refused(&mut self, now: f64, error: Error) -> u32 {
+        self.pump(time(now));
+        self.results.store(Err(error))
     }
 
     /// Carries tickets to the disk and outcomes back, and collects results, until the engine has nothing more to say.

@@ -9,6 +9,7 @@
 //! | 6, 7 | a number, or a handle (place, generation) |
 //! | 8, 9 | where bytes begin, how many there are |
 //! | 10 | how many messages, results or lost tokens they hold |
+//! | 11 | where the records of a batch begin |
 //! | 12, 13 | float: a moment |
 //! | 16 to 31 | the record of a single message |
 
@@ -65,6 +66,11 @@ impl Registers {
         self.0[8] = bytes.as_ptr() as usize as u32;
         self.0[9] = bytes.len() as u32;
         self.0[10] = count as u32;
+    }
+
+    pub fn set_batch(&mut self, records: &[[u32; RECORD_WORDS]], bytes: &[u8]) {
+        self.set_bytes(bytes, records.len());
+        self.0[11] = records.as_ptr() as usize as u32;
     }
 
     pub fn set_moment(&mut self, time: Time) {

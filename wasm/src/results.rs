@@ -24,6 +24,8 @@ pub struct Results {
     pub registers: Box<Registers>,
     pub error: String,
     pub value: JsValue,
+    /// The records of a batch; its properties and bodies are in the arena, in the same order.
+    records: Vec<[u32; RECORD_WORDS]>,
     arena: Vec<u8>,
     /// Keeps the body of a single message where the registers say it is.
     body: Option<Body>,
@@ -68,8 +70,9 @@ impl Results {
         }
     }
 
+    /// Puts a single delivery where JavaScript reads it.
     #[inline]
-    fn delivery(&mut self, delivery: Option<Delivery>) {
+    pub fn delivery(&mut self, delivery: Option<Delivery>) {
         let Some(delivery) = delivery else {
             self.registers.set_bytes(&[], 0);
             return;
@@ -89,35 +92,31 @@ impl Results {
     }
 
     fn deliveries(&mut self, deliveries: &[Delivery]) {
-        self.batch(
-            deliveries
-                .iter()
-                .map(|delivery| (&delivery.message, delivery.token, delivery.deadline)),
-        );
+        self.clear();
+        self.records.reserve(deliveries.len());
+        for delivery in deliveries {
+            let properties = self.contents(&delivery.message);
+            self.records.push(delivery_record(delivery, properties));
+        }
+        self.registers.set_batch(&self.records, &self.arena);
     }
 
     fn messages(&mut self, messages: &[Message]) {
-        self.batch(messages.iter().map(|message| (message, None, Time::NEVER)));
+        self.clear();
+        for message in messages {
+            let properties = self.contents(message);
+            self.records
+                .push(message_record(message, None, Time::NEVER, properties));
+        }
+        self.registers.set_batch(&self.records, &self.arena);
     }
 
-    /// All records first, then of each message its properties and its body.
-    fn batch<'a>(
-        &mut self,
-        messages: impl ExactSizeIterator<Item = (&'a Message, Option<Token>, Time)>,
-    ) {
-        self.clear();
-        let count = messages.len();
-        let mut at = 0;
-        self.arena.resize(count * RECORD_WORDS * 4, 0);
-        for (message, token, deadline) in messages {
-            let properties = write_properties(&mut self.arena, message.properties.as_ref());
-            self.arena.extend_from_slice(&message.body);
-            for word in message_record(message, token, deadline, properties) {
-                self.arena[at..at + 4].copy_from_slice(&word.to_le_bytes());
-                at += 4;
-            }
-        }
-        self.registers.set_bytes(&self.arena, count);
+    /// Appends a message's properties and body; returns how many bytes the properties have.
+    #[inline]
+    fn contents(&mut self, message: &Message) -> usize {
+        let properties = write_properties(&mut self.arena, message.properties.as_ref());
+        self.arena.extend_from_slice(&message.body);
+        properties
     }
 
     fn ids(&mut self, ids: &[MessageId]) {
@@ -157,8 +156,10 @@ impl Results {
         self.body = None;
         if self.arena.capacity() > ARENA_BYTES_KEPT {
             self.arena = Vec::new();
+            self.records = Vec::new();
         }
         self.arena.clear();
+        self.records.clear();
     }
 }
 

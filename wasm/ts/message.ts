@@ -5,6 +5,7 @@ import { duration, flag, known, optionalDuration } from "./checks.js";
 import { type Core, RECORD_WORDS } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
 import { type Properties, readProperties } from "./headers.js";
+import type { Writer } from "./writer.js";
 
 // Places in the record; see registers.rs.
 const ID = 0;
@@ -147,6 +148,10 @@ export class TakenMessage implements Message {
     return this.#word(TOKEN + place);
   }
 
+  protected copyToken(writer: Writer): void {
+    writer.words(this.#words, this.#at + TOKEN, TOKEN_WORDS);
+  }
+
   protected get hasToken(): boolean {
     return (this.#word(FLAGS) & HAS_TOKEN) !== 0;
   }
@@ -199,6 +204,12 @@ export class TakenDelivery extends TakenMessage implements Delivery {
     return extendBy(this.source.core, () => this.words(), ms);
   }
 
+  /** Writes the token's words. Throws when there is none. */
+  writeToken(writer: Writer): void {
+    this.#settleable();
+    this.copyToken(writer);
+  }
+
   /** The token as words. Throws when there is none. */
   words(): number[] {
     this.#settleable();
@@ -220,6 +231,12 @@ function tokenBytes(words: readonly number[]): Uint8Array {
     view.setUint32(place * 4, word);
   });
   return bytes;
+}
+
+/** Writes the token of a delivery, or a token's bytes, as words. Throws `InvalidArgument` for anything else. */
+export function writeToken(writer: Writer, delivery: unknown): void {
+  if (delivery instanceof TakenDelivery) delivery.writeToken(writer);
+  else for (const word of wordsOf(delivery)) writer.word(word);
 }
 
 /** The words of a delivery or of a token's bytes. Throws `InvalidArgument` for anything else. */
@@ -333,9 +350,9 @@ function readBatch<M>(
   const count = core.count();
   if (count === 0) return [];
   const data = core.bytes();
-  const words = new Uint32Array(data.buffer, 0, count * RECORD_WORDS);
+  const words = core.records();
   const taken: M[] = [];
-  let from = words.byteLength;
+  let from = 0;
   for (let at = 0; at < words.length; at += RECORD_WORDS) {
     taken.push(new Taken(source, words, at, data, from));
     from += (words[at + BODY_LENGTH] as number) + (words[at + PROPERTIES_LENGTH] as number);

@@ -15,6 +15,7 @@ import {
   rejectBy,
   releaseBy,
   wordsOf,
+  writeToken,
 } from "./message.js";
 import type { Native } from "./native/ferrymq_wasm.js";
 import { queueOptions } from "./options.js";
@@ -153,7 +154,7 @@ export class QueueHandle implements Queue {
         all = [...iterable("deliveries", deliveries)];
         const writer = core.writer();
         try {
-          for (const delivery of all) for (const word of wordsOf(delivery)) writer.word(word);
+          for (const delivery of all) writeToken(writer, delivery);
           core.load(writer);
           return native.ack_many(core.clock.now(), all.length);
         } finally {

@@ -28,6 +28,15 @@ export class Writer {
     this.length += 4;
   }
 
+  /** Some words of `source`, from `at`. */
+  words(source: Uint32Array, at: number, count: number): void {
+    this.#room(4 * count);
+    for (let place = 0; place < count; place++) {
+      this.#view.setUint32(this.length, source[at + place] as number, true);
+      this.length += 4;
+    }
+  }
+
   /** Overwrites the word at `at`. */
   wordAt(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
