@@ -1,4 +1,5 @@
-//! The Rust home's vector runner: every scenario under a directory, unchanged, through the public driver and its testing hooks.
+//! The Rust home's vector runner: every scenario under a directory, unchanged, through the public driver and its testing hooks, once as commands and once by the
+//! driver's short ways, which must give the same.
 //!
 //! `tests/README.md` describes the format. A scenario that does not parse, or names something this runner does not know, fails; nothing is skipped.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use scenario::{Action, Scenario, Step};
+use world::Way;
 
 /// What became of one scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -84,8 +86,8 @@ fn run_file(file: String, path: &Path) -> Outcome {
             .unwrap_or_default(),
     };
     let result = parsed.and_then(|scenario| {
-        catch_unwind(AssertUnwindSafe(|| world::run(&scenario)))
-            .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref()))))
+        run_one(&scenario, Way::Commands)?;
+        run_one(&scenario, Way::AtOnce).map_err(|detail| format!("{detail}, only at once"))
     });
     Outcome {
         home: "rust",
@@ -94,6 +96,11 @@ fn run_file(file: String, path: &Path) -> Outcome {
         ok: result.is_ok(),
         detail: result.err().unwrap_or_default(),
     }
+}
+
+fn run_one(scenario: &Scenario, way: Way) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| world::run(scenario, way)))
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref()))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

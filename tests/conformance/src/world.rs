@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
-use ferrymq_core::engine::{Command, Reply};
+use ferrymq_core::engine::{AtOnce, Command, Reply};
 use ferrymq_core::model::{Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, Time};
 use serde_json::Value;
 
@@ -46,15 +46,25 @@ pub struct World {
     broker: Broker,
     testing: Testing,
     storage: StorageName,
+    way: Way,
     queues: HashMap<String, QueueId>,
     exchanges: HashMap<String, ExchangeId>,
     kinds: HashMap<String, ExchangeKind>,
     calls: HashMap<String, Call>,
 }
 
+/// Which of the driver's ways the verbs of a message's way take: both must give the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As commands.
+    Commands,
+    /// At once where the driver can, as the typed handles do.
+    AtOnce,
+}
+
 /// Runs a scenario. The error says which step differed, and how.
-pub fn run(scenario: &Scenario) -> Result<(), String> {
-    let mut world = World::open(&scenario.open).map_err(|error| format!("open: {error}"))?;
+pub fn run(scenario: &Scenario, way: Way) -> Result<(), String> {
+    let mut world = World::open(&scenario.open, way).map_err(|error| format!("open: {error}"))?;
     for (at, step) in scenario.steps.iter().enumerate() {
         world
             .step(step)
@@ -65,7 +75,7 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
 }
 
 impl World {
-    fn open(open: &Open) -> Result<World, Error> {
+    fn open(open: &Open, way: Way) -> Result<World, Error> {
         let defaults = Options::default();
         let options = Options {
             memory_limit: open.memory_limit.unwrap_or(defaults.memory_limit),
@@ -82,6 +92,7 @@ impl World {
             broker,
             testing,
             storage: open.storage,
+            way,
             queues: HashMap::new(),
             exchanges: HashMap::new(),
             kinds: HashMap::new(),
@@ -179,9 +190,51 @@ impl World {
     }
 
     fn start(&self, command: Command) -> State {
+        let command = match self.way {
+            Way::Commands => command,
+            Way::AtOnce => match self.at_once(command) {
+                Ok(command) => command,
+                Err(result) => return State::Finished(result),
+            },
+        };
         match self.broker.start(command) {
             Started::Done(result) => State::Finished(unless_lost(result)),
             Started::Pending(pending) => State::Pending(pending),
+        }
+    }
+
+    /// Gives the command back where it cannot be answered at once; the error is the answer.
+    fn at_once(&self, command: Command) -> Result<Command, Result<Reply, Error>> {
+        match command {
+            Command::Produce {
+                queue,
+                message,
+                wait,
+            } => match self.broker.produce_at_once(queue, message) {
+                Ok(AtOnce::Produced(id)) => Err(Ok(Reply::Produced(id))),
+                Ok(AtOnce::Waits(message)) => Ok(Command::Produce {
+                    queue,
+                    message,
+                    wait,
+                }),
+                Err(error) => Err(Err(error)),
+            },
+            Command::Consume {
+                queue, auto_ack, ..
+            } => match self.broker.consume_at_once(queue, auto_ack) {
+                Ok(None) => Ok(command),
+                Ok(delivery) => Err(Ok(Reply::Delivery(delivery))),
+                Err(error) => Err(Err(error)),
+            },
+            Command::Ack {
+                token,
+                durable: false,
+            } => match self.broker.ack_at_once(token) {
+                Ok(true) => Err(Ok(Reply::Done)),
+                Ok(false) => Ok(command),
+                Err(error) => Err(Err(error)),
+            },
+            command => Ok(command),
         }
     }
 
