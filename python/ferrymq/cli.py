@@ -19,7 +19,7 @@ Run a real job through a queue: every file under a directory is put on the queue
 threads take them, compute size, lines, SHA-256 and encoding, and send what they found to the queue
 `results`, in one transaction with the ack. What you can watch:
 
-  retry        a built-in step fails 1 %% of the time (by --seed); the message comes back later
+  retry        a built-in step fails 1 % of the time (by --seed); the message comes back later
   reject       a file that cannot be decoded goes to the dead-letter queue, with the reason
   max_attempts a file that cannot be read is tried five times, then goes there too
   back-pressure  the queue holds 10,000 messages; who fills it waits for the workers

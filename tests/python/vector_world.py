@@ -14,6 +14,7 @@ import ferrymq.testing
 from vector_values import (
     Wrong,
     body_arguments,
+    body_bytes,
     call_options,
     header_fields,
     queue_options,
@@ -214,7 +215,7 @@ class World:
             target, by_token = await self.queue(delivery.queue), (delivery.token,)
         elif "queue" in step and "token" in step:
             target = await self.queue(step["queue"])
-            by_token = (bytes.fromhex(step["token"]["hex"]),)
+            by_token = (body_bytes(step["token"]),)
         else:
             raise Wrong(f"step {step['do']} needs delivery, token_of, or queue and token")
         arguments = {name: step[name] for name in ("durable", "reason") if name in step}
