@@ -212,6 +212,12 @@ def _token(delivery: Delivery | bytes) -> ferrymq.Delivery | bytes:
     return delivery._delivery if isinstance(delivery, Delivery) else delivery
 
 
+def _tokens(deliveries: Any) -> Any:
+    if isinstance(deliveries, list):
+        return [_token(delivery) for delivery in deliveries]
+    return deliveries
+
+
 class Queue:
     """A queue for asyncio; see ferrymq.Queue. Handles come from `await broker.queue(name)`."""
 
@@ -283,9 +289,10 @@ class Queue:
 
     async def ack_many(self, deliveries: Iterable[Delivery | bytes]) -> None:
         """Ack deliveries (or their tokens); raises LeaseLost, whose lost lists those it could not."""
-        passed = list(deliveries)
+        # What is no iterable goes on as it is, to be refused there.
+        passed = list(deliveries) if isinstance(deliveries, Iterable) else deliveries
         try:
-            await _result(self._calls.ack_many([_token(delivery) for delivery in passed]))
+            await _result(self._calls.ack_many(_tokens(passed)))
         except ferrymq.LeaseLost as error:
             ours = {delivery.token: delivery for delivery in passed if isinstance(delivery, Delivery)}
             error.lost = [

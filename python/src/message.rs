@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyDateTime, PyDict, PyString};
 use crate::call::{Source, submit};
 use crate::convert::{boolean, duration, duration_or_none, headers_dict, shown, time_object};
 use crate::errors::{invalid, invalid_from, raised};
+use crate::queue::Queue;
 use crate::reply::Shape;
 
 /// A message: its body, its properties and what is known of its way.
@@ -22,7 +23,8 @@ use crate::reply::Shape;
 #[pyclass(frozen, subclass, module = "ferrymq")]
 pub struct Message {
     message: model::Message,
-    source: Arc<Source>,
+    /// The queue it came from. The object, not what it shares: one count less to keep atomically for every message.
+    from: Py<Queue>,
     /// Made when it is first asked for; most services ask once, some never.
     body: PyOnceLock<Py<PyBytes>>,
     /// Here rather than in `Delivery`, so that dropping a delivery needs one object only.
@@ -37,22 +39,23 @@ struct Lease {
 }
 
 impl Message {
-    pub fn object(
-        py: Python<'_>,
-        source: Arc<Source>,
-        message: model::Message,
-    ) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Message::seen(source, message, None))?.into_any())
+    pub fn object(py: Python<'_>, from: Py<Queue>, message: model::Message) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Message::seen(from, message, None))?.into_any())
     }
 
     #[inline]
-    fn seen(source: Arc<Source>, message: model::Message, lease: Option<Lease>) -> Message {
+    fn seen(from: Py<Queue>, message: model::Message, lease: Option<Lease>) -> Message {
         Message {
             message,
-            source,
+            from,
             body: PyOnceLock::new(),
             lease,
         }
+    }
+
+    #[inline]
+    fn source(&self) -> &Source {
+        &self.from.get().source
     }
 
     fn properties(&self) -> Option<&Properties> {
@@ -112,7 +115,7 @@ impl Message {
             .lease
             .as_ref()
             .map_or(0, |lease| lease.deadline.load(Ordering::Relaxed));
-        if !self.source.shared.is_live() || self.source.shared.now().0 >= deadline {
+        if !self.source().shared.is_live() || self.source().shared.now().0 >= deadline {
             return;
         }
         Python::try_attach(|py| {
@@ -121,7 +124,7 @@ impl Message {
             let message = format!(
                 "message {} of queue {} was dropped unsettled: it comes back when its lease ends; ack, nack, reject or release it, or use it in a with block",
                 self.message.id.0,
-                self.source.name.replace('\0', " ")
+                self.source().name.replace('\0', " ")
             );
             let warned = std::ffi::CString::new(message)
                 .map(|message| PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1));
@@ -150,7 +153,8 @@ impl Message {
     #[pyo3(signature = (source, /))]
     fn new(source: &Bound<'_, Message>) -> Message {
         let this = source.get();
-        Message::seen(Arc::clone(&this.source), this.message.clone(), None)
+        let from = this.from.clone_ref(source.py());
+        Message::seen(from, this.message.clone(), None)
     }
 
     /// The message's id: unique in the store, grows within its queue.
@@ -229,7 +233,7 @@ impl Message {
     /// The name of the queue that it is on.
     #[getter]
     fn queue(&self) -> &str {
-        &self.source.name
+        &self.source().name
     }
 
     /// What the body is, a MIME type.
@@ -256,7 +260,7 @@ impl Message {
             "<{} {} of queue {:?}, attempt {}, {} bytes>",
             slf.get_type().name()?,
             this.message.id.0,
-            this.source.name,
+            this.source().name,
             this.message.attempt,
             this.message.body.len()
         ))
@@ -274,7 +278,7 @@ impl Delivery {
     #[inline]
     pub fn object(
         py: Python<'_>,
-        source: Arc<Source>,
+        from: Py<Queue>,
         delivery: model::Delivery,
     ) -> PyResult<Py<PyAny>> {
         let lease = Lease {
@@ -282,7 +286,7 @@ impl Delivery {
             deadline: AtomicU64::new(delivery.deadline.0),
             settled: AtomicBool::new(false),
         };
-        let message = Message::seen(source, delivery.message, Some(lease));
+        let message = Message::seen(from, delivery.message, Some(lease));
         Ok(Py::new(py, PyClassInitializer::from(message).add_subclass(Delivery))?.into_any())
     }
 
@@ -296,8 +300,8 @@ impl Delivery {
         message.settled();
         submit(
             py,
-            &message.source.shared,
-            message.source.mode,
+            &message.source().shared,
+            message.source().mode,
             command,
             Shape::Nothing,
         )
@@ -322,7 +326,7 @@ pub fn token_of(value: &Bound<'_, PyAny>, shared: &Arc<crate::call::Shared>) -> 
         return crate::convert::token(value);
     };
     let message = delivery.as_super().get();
-    if !Arc::ptr_eq(&message.source.shared, shared) {
+    if !Arc::ptr_eq(&message.source().shared, shared) {
         let text = "this delivery is another broker's; settle it there";
         return Err(invalid(value.py(), text));
     }
@@ -374,7 +378,7 @@ impl Delivery {
         if !durable {
             let token = message.token(py)?;
             message.settled();
-            match message.source.shared.driver(py)?.ack_at_once(token) {
+            match message.source().shared.driver(py)?.ack_at_once(token) {
                 Ok(true) => return Ok(py.None()),
                 Ok(false) => {}
                 Err(error) => return Err(raised(py, &error)),
@@ -421,7 +425,13 @@ impl Delivery {
             by,
         };
         let shape = Shape::Extended(message.clone().unbind());
-        submit(py, &this.source.shared, this.source.mode, command, shape)
+        submit(
+            py,
+            &this.source().shared,
+            this.source().mode,
+            command,
+            shape,
+        )
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -32,12 +32,11 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// b'first'
 #[pyclass(frozen, module = "ferrymq")]
 pub struct Queue {
-    pub source: Arc<Source>,
+    pub source: Source,
 }
 
 impl Queue {
     pub fn object(py: Python<'_>, source: Source) -> PyResult<Py<PyAny>> {
-        let source = Arc::new(source);
         Ok(Py::new(py, Queue { source })?.into_any())
     }
 
@@ -137,8 +136,7 @@ impl Queue {
             ("correlation_id", correlation_id),
             ("reply_to", reply_to),
         ];
-        let is_plain = json.0.is_none() && named.iter().all(|(_, value)| value.is_none());
-        let message = if is_plain {
+        let message = if json.0.is_none() && named.iter().all(|(_, value)| value.is_none()) {
             start(py, body, None)?
         } else {
             Keywords::named(&json, &named)?.message(py, body)?
@@ -190,33 +188,34 @@ impl Queue {
         text_signature = "($self, timeout=0, *, auto_ack=False)"
     )]
     fn consume(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         timeout: Given<'_, '_>,
         auto_ack: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        let queue = self.source.id;
+        let this = slf.get();
+        let queue = this.source.id;
         let timeout = self::timeout(&timeout, Some(Span(0)))?;
         let auto_ack = auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?;
-        match self
+        match this
             .source
             .shared
             .driver(py)?
             .consume_at_once(queue, auto_ack)
         {
             Ok(Some(delivery)) => {
-                return Delivery::object(py, Arc::clone(&self.source), delivery);
+                return Delivery::object(py, slf.clone().unbind(), delivery);
             }
             Ok(None) => {}
             Err(error) => return Err(raised(py, &error)),
         }
         let command = Command::Consume {
             queue,
-            session: self.session(py)?,
+            session: this.session(py)?,
             auto_ack,
-            wait: self.wait(py, timeout)?,
+            wait: this.wait(py, timeout)?,
         };
-        self.submit(py, command, Shape::Delivery(Arc::clone(&self.source)))
+        this.submit(py, command, Shape::Delivery(slf.clone().unbind()))
     }
 
     /// Takes up to max_messages; waits for the first only. A list, empty when there is none within the timeout.
@@ -225,20 +224,21 @@ impl Queue {
         text_signature = "($self, max_messages, timeout=0, *, auto_ack=False)"
     )]
     fn consume_many(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         max_messages: &Bound<'_, PyAny>,
         timeout: Given<'_, '_>,
         auto_ack: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
         let command = Command::ConsumeMany {
-            queue: self.source.id,
-            session: self.session(py)?,
+            queue: this.source.id,
+            session: this.session(py)?,
             max: batch_size(max_messages, "max_messages")?,
             auto_ack: auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?,
-            wait: self.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
+            wait: this.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
         };
-        self.submit(py, command, Shape::Deliveries(Arc::clone(&self.source)))
+        this.submit(py, command, Shape::Deliveries(slf.clone().unbind()))
     }
 
     /// Acks deliveries (or their tokens). Those it cannot ack it leaves and then raises LeaseLost, whose lost lists them.
@@ -322,11 +322,12 @@ impl Queue {
 
     /// The next messages in the order in which they would be delivered. Changes nothing.
     #[pyo3(signature = (n = None), text_signature = "($self, n=1)")]
-    fn peek(&self, py: Python<'_>, n: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+    fn peek(slf: &Bound<'_, Self>, py: Python<'_>, n: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+        let this = slf.get();
         let max = n.map_or(Ok(1), |n| batch_size(n, "n"))?;
-        let queue = self.source.id;
-        let shape = Shape::Messages(Arc::clone(&self.source));
-        self.submit(py, Command::Peek { queue, max }, shape)
+        let queue = this.source.id;
+        let shape = Shape::Messages(slf.clone().unbind());
+        this.submit(py, Command::Peek { queue, max }, shape)
     }
 
     /// On a dead-letter queue: sends messages back to the queues they came from. Returns how many.
@@ -380,11 +381,9 @@ impl Queue {
     }
 
     /// Deliveries as they come, waiting for each, until the broker is closed.
-    fn __iter__(&self) -> Deliveries {
+    fn __iter__(slf: Bound<'_, Self>) -> Deliveries {
         Deliveries {
-            queue: Queue {
-                source: Arc::clone(&self.source),
-            },
+            queue: slf.unbind(),
         }
     }
 
@@ -409,7 +408,7 @@ fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
 /// The deliveries of a queue, one after the other, until the broker is closed.
 #[pyclass(frozen, module = "ferrymq._native")]
 pub struct Deliveries {
-    queue: Queue,
+    queue: Py<Queue>,
 }
 
 #[pymethods]
@@ -419,14 +418,15 @@ impl Deliveries {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let queue = self.queue.get();
         let command = Command::Consume {
-            queue: self.queue.source.id,
-            session: self.queue.session(py)?,
+            queue: queue.source.id,
+            session: queue.session(py)?,
             auto_ack: false,
             wait: Wait::Forever,
         };
-        let shape = Shape::Delivery(Arc::clone(&self.queue.source));
-        match self.queue.submit(py, command, shape) {
+        let shape = Shape::Delivery(self.queue.clone_ref(py));
+        match queue.submit(py, command, shape) {
             Ok(delivery) => Ok(Some(delivery)),
             Err(error) if is_closed(py, &error) => Ok(None),
             Err(error) => Err(error),

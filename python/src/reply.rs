@@ -25,11 +25,11 @@ pub enum Shape {
     /// A list of ids.
     Ids,
     /// A delivery of this queue, or `None`.
-    Delivery(Arc<Source>),
+    Delivery(Py<Queue>),
     /// A list of deliveries of this queue.
-    Deliveries(Arc<Source>),
+    Deliveries(Py<Queue>),
     /// A list of messages of this queue.
-    Messages(Arc<Source>),
+    Messages(Py<Queue>),
     /// `None`, or `LeaseLost` naming those of the objects that were lost.
     Acked(Vec<Py<PyAny>>, Vec<Token>),
     /// `None`; the message remembers when its lease now ends.
@@ -73,14 +73,14 @@ impl Shape {
             (Shape::Deliveries(source), Reply::Deliveries(deliveries)) => {
                 let objects: Vec<_> = deliveries
                     .into_iter()
-                    .map(|delivery| Delivery::object(py, Arc::clone(&source), delivery))
+                    .map(|delivery| Delivery::object(py, source.clone_ref(py), delivery))
                     .collect::<PyResult<_>>()?;
                 Ok(PyList::new(py, objects)?.into_any().unbind())
             }
             (Shape::Messages(source), Reply::Messages(messages)) => {
                 let objects: Vec<_> = messages
                     .into_iter()
-                    .map(|message| Message::object(py, Arc::clone(&source), message))
+                    .map(|message| Message::object(py, source.clone_ref(py), message))
                     .collect::<PyResult<_>>()?;
                 Ok(PyList::new(py, objects)?.into_any().unbind())
             }

@@ -272,7 +272,7 @@ impl Broker {
     }
 
     /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring.
-    #[inline]
+    #[inline(always)]
     fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
         if self.shared.clock.is_real() {
             let due = state.engine.deadline();
