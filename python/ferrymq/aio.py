@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import weakref
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
@@ -53,6 +54,10 @@ def open(
     return Broker(
         ferrymq.open(path, durability=durability, memory_limit=memory_limit, lease=lease)
     )
+
+
+# The most deliveries of one batch: one more is refused, and an endless iterator has an end.
+_BATCH = 100_000
 
 
 class _Waker:
@@ -290,7 +295,8 @@ class Queue:
     async def ack_many(self, deliveries: Iterable[Delivery | bytes]) -> None:
         """Ack deliveries (or their tokens); raises LeaseLost, whose lost lists those it could not."""
         # What is no iterable goes on as it is, to be refused there.
-        passed = list(deliveries) if isinstance(deliveries, Iterable) else deliveries
+        is_batch = isinstance(deliveries, Iterable)
+        passed = list(itertools.islice(deliveries, _BATCH + 1)) if is_batch else deliveries
         try:
             await _result(self._calls.ack_many(_tokens(passed)))
         except ferrymq.LeaseLost as error:
