@@ -8,7 +8,16 @@
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -107,7 +116,9 @@ function rustLld() {
   } catch {
     // No rustup toolchain in PATH: Debian's own linker does.
   }
-  return candidates.find(existsSync) ?? fail(`no linker for wasm among ${candidates.join(", ")}; install the package lld`);
+  return (
+    candidates.find(existsSync) ?? fail(`no linker for wasm among ${candidates.join(", ")}; install the package lld`)
+  );
 }
 
 function bindgen() {
@@ -126,7 +137,9 @@ function bindgen() {
       // Not there: the next one.
     }
   }
-  return fail(`no wasm-bindgen ${BINDGEN_VERSION}; install it: cargo install wasm-bindgen-cli --version ${BINDGEN_VERSION}`);
+  return fail(
+    `no wasm-bindgen ${BINDGEN_VERSION}; install it: cargo install wasm-bindgen-cli --version ${BINDGEN_VERSION}`,
+  );
 }
 
 /** The module as text in a JavaScript module, for browsers and bundlers. */
@@ -157,7 +170,10 @@ function hash(paths) {
     if (statSync(path).isDirectory()) {
       for (const name of readdirSync(path).sort()) add(join(path, name));
     } else {
-      sum.update(`${relative(ROOT, path)}\0`).update(readFileSync(path)).update("\0");
+      sum
+        .update(`${relative(ROOT, path)}\0`)
+        .update(readFileSync(path))
+        .update("\0");
     }
   };
   for (const path of paths) add(join(ROOT, path));
@@ -170,7 +186,11 @@ function stale(file, stamp) {
 
 function run(program, args, env = {}) {
   try {
-    execFileSync(program, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
+    execFileSync(program, args, {
+      cwd: ROOT,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, ...env },
+    });
   } catch (error) {
     fail(`${program} ${args.join(" ")}: ${error.status === undefined ? error.message : `exit ${error.status}`}`);
   }

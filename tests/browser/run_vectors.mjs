@@ -16,7 +16,10 @@ const PAGE = "<!doctype html><title>FerryMQ vectors</title>";
 try {
   const { values } = parseArgs({ options: { dir: { type: "string" } } });
   if (values.dir === undefined) throw new Error("say which directory: --dir DIR");
-  const scenarios = scenarioFiles(values.dir).map((file) => ({ file, text: readFileSync(join(values.dir, file), "utf8") }));
+  const scenarios = scenarioFiles(values.dir).map((file) => ({
+    file,
+    text: readFileSync(join(values.dir, file), "utf8"),
+  }));
   for (const outcome of await runInBrowser(scenarios)) console.log(JSON.stringify(outcome));
 } catch (error) {
   console.error(error.message);
@@ -34,10 +37,7 @@ async function runInBrowser(scenarios) {
     await page.goto(`${server.url}/vectors.html`);
     return await page.evaluate(async (scenarios) => {
       const { runAll, runAllInWorker } = await import("/tests/browser/runner.mjs");
-      return [
-        ...(await runAll("browser", scenarios)),
-        ...(await runAllInWorker("browser-worker", scenarios)),
-      ];
+      return [...(await runAll("browser", scenarios)), ...(await runAllInWorker("browser-worker", scenarios))];
     }, scenarios);
   } finally {
     await browser.close();

@@ -1,8 +1,8 @@
 // Runs scenarios inside a page or a worker: the same package entry and the same runner in both.
 
+import { runScenario } from "/tests/node/vectors/world.mjs";
 import { FerryError, outgoing } from "/wasm/dist/browser.js";
 import { openTesting } from "/wasm/dist/testing.browser.js";
-import { runScenario } from "/tests/node/vectors/world.mjs";
 
 /** Runs scenarios, each a file with its text; resolves with their outcomes. */
 export async function runAll(home, scenarios) {

@@ -45,7 +45,9 @@ const SURROGATE = /\p{Surrogate}/u;
 export function text(name: string, value: unknown): string {
   if (typeof value !== "string") throw invalid(`${name} is ${shown(value)}; pass a string`);
   if (SURROGATE.test(value)) {
-    throw invalid(`${name} holds half of a surrogate pair, which UTF-8 cannot say; repair it with value.toWellFormed()`);
+    throw invalid(
+      `${name} holds half of a surrogate pair, which UTF-8 cannot say; repair it with value.toWellFormed()`,
+    );
   }
   return value;
 }

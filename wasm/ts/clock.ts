@@ -39,7 +39,9 @@ export class ManualClock implements Clock {
 
   moveTo(at: number): void {
     if (!Number.isSafeInteger(at) || at < this.#now) {
-      throw invalid(`the clock is at ${this.#now} ms and cannot be moved to ${shown(at)}; pass a whole number not below it`);
+      throw invalid(
+        `the clock is at ${this.#now} ms and cannot be moved to ${shown(at)}; pass a whole number not below it`,
+      );
     }
     this.#now = at;
   }

@@ -1,7 +1,7 @@
 // The engine's module: loaded once, when the first broker is opened.
 
 import { FerryError } from "./errors.js";
-import { Native, initSync } from "./native/ferrymq_wasm.js";
+import { initSync, Native } from "./native/ferrymq_wasm.js";
 
 /** Gets the bytes of the WebAssembly module. */
 export type Load = () => Promise<Uint8Array<ArrayBuffer>>;

@@ -1,6 +1,6 @@
 // Typed headers and the other properties of a message, to bytes and back, as the engine's `wire.rs` has them.
 
-import type { HeaderValue, Headers } from "./api.js";
+import type { Headers, HeaderValue } from "./api.js";
 import { text } from "./checks.js";
 import { invalid, shown } from "./errors.js";
 import type { Writer } from "./writer.js";
@@ -18,7 +18,9 @@ export function writeHeaders(writer: Writer, headers: object): void {
 
 function writeMap(writer: Writer, map: object, path: string, depth: number, end: number): void {
   if (depth > DEPTH_MAX) {
-    throw invalid(`${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`);
+    throw invalid(
+      `${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`,
+    );
   }
   const entries = map instanceof Map ? map.entries() : Object.entries(map);
   const at = writer.length;
@@ -82,7 +84,9 @@ function writeObject(writer: Writer, value: object, path: string, depth: number,
   }
   if (Array.isArray(value)) {
     if (depth >= DEPTH_MAX) {
-      throw invalid(`${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`);
+      throw invalid(
+        `${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`,
+      );
     }
     writer.byte(8);
     writer.word(value.length);
@@ -92,7 +96,9 @@ function writeObject(writer: Writer, value: object, path: string, depth: number,
     return;
   }
   if (ArrayBuffer.isView(value)) {
-    throw invalid(`${path} is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)`);
+    throw invalid(
+      `${path} is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)`,
+    );
   }
   writer.byte(9);
   writeMap(writer, value, path, depth + 1, end);

@@ -218,7 +218,10 @@ export class TakenDelivery extends TakenMessage implements Delivery {
 
   #settleable(): void {
     if (!this.hasToken) {
-      throw new FerryError("LeaseLost", "the message was acked when it was handed over (autoAck); there is nothing left to settle");
+      throw new FerryError(
+        "LeaseLost",
+        "the message was acked when it was handed over (autoAck); there is nothing left to settle",
+      );
     }
   }
 }
@@ -277,7 +280,11 @@ export function nackBy(
   });
 }
 
-export function rejectBy(core: Core, words: Words, options: { readonly reason?: string | undefined } | undefined): Promise<void> {
+export function rejectBy(
+  core: Core,
+  words: Words,
+  options: { readonly reason?: string | undefined } | undefined,
+): Promise<void> {
   return settle(core, REJECT, words, () => {
     return { ms: Number.NaN, reason: known("reject", options, REJECT_OPTIONS).reason };
   });

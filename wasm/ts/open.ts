@@ -5,8 +5,8 @@ import { BrokerHandle } from "./broker.js";
 import { durability, integer, known, optionalDuration, text } from "./checks.js";
 import { type Clock, WallClock } from "./clock.js";
 import { Core } from "./core.js";
+import { engine, type Load } from "./engine.js";
 import { invalid, shown } from "./errors.js";
-import { type Load, engine } from "./engine.js";
 
 const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease"]);
 

@@ -61,7 +61,9 @@ function boolean(name: string, value: unknown): boolean {
 function count(name: string, value: unknown): number | bigint {
   if (typeof value === "bigint" && value >= 0n && value <= U64_MAX) return value;
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw invalid(`${name} is ${shown(value)}; pass a whole number of at least 1 (a bigint beyond 2^53), or null for no limit`);
+  throw invalid(
+    `${name} is ${shown(value)}; pass a whole number of at least 1 (a bigint beyond 2^53), or null for no limit`,
+  );
 }
 
 function backoff(name: string, value: unknown): unknown {
@@ -84,5 +86,7 @@ function deadLetter(name: string, value: unknown): unknown {
   if (value === null || value === false) return value;
   if (typeof value === "string") return text(name, value);
   if (Array.isArray(value) && value.length === 2) return value.map((part) => text(name, part));
-  throw invalid(`${name} is ${shown(value)}; pass a queue's name, [exchange, key], false to discard, or null for <queue>.dead`);
+  throw invalid(
+    `${name} is ${shown(value)}; pass a queue's name, [exchange, key], false to discard, or null for <queue>.dead`,
+  );
 }

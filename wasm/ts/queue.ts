@@ -1,6 +1,17 @@
 // A queue's verbs.
 
-import type { Body, ConsumeOptions, Delivery, Message, Outgoing, ProduceOptions, ProduceWait, Queue, QueueOptions, QueueStats } from "./api.js";
+import type {
+  Body,
+  ConsumeOptions,
+  Delivery,
+  Message,
+  Outgoing,
+  ProduceOptions,
+  ProduceWait,
+  Queue,
+  QueueOptions,
+  QueueStats,
+} from "./api.js";
 import { abortSignal, flag, integer, known, timeout } from "./checks.js";
 import type { Core } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
@@ -79,7 +90,15 @@ export class QueueHandle implements Queue {
       core.load(undefined, body);
       const forever = Number.POSITIVE_INFINITY;
       return native.produce(
-        core.clock.now(), place, this.#generation, 0, body.length, 0, Number.NaN, Number.NaN, forever,
+        core.clock.now(),
+        place,
+        this.#generation,
+        0,
+        body.length,
+        0,
+        Number.NaN,
+        Number.NaN,
+        forever,
       );
     }
     const passed = known<ProduceOptions>("produce", options, PRODUCE_OPTIONS);
@@ -105,21 +124,28 @@ export class QueueHandle implements Queue {
 
   produceMany(items: Iterable<Body | Outgoing>, options?: ProduceWait): Promise<bigint[]> {
     const { core } = this;
-    return this.#waiting("produceMany", options, WAIT_OPTIONS, Number.POSITIVE_INFINITY, (native, wait) => {
-      const { place } = this;
-      const writer = core.writer();
-      let count = 0;
-      try {
-        for (const item of iterable("items", items)) {
-          writeItem(writer, item);
-          count += 1;
+    return this.#waiting(
+      "produceMany",
+      options,
+      WAIT_OPTIONS,
+      Number.POSITIVE_INFINITY,
+      (native, wait) => {
+        const { place } = this;
+        const writer = core.writer();
+        let count = 0;
+        try {
+          for (const item of iterable("items", items)) {
+            writeItem(writer, item);
+            count += 1;
+          }
+          core.load(writer);
+          return native.produce_many(core.clock.now(), place, this.#generation, writer.length, count, wait);
+        } finally {
+          core.done(writer);
         }
-        core.load(writer);
-        return native.produce_many(core.clock.now(), place, this.#generation, writer.length, count, wait);
-      } finally {
-        core.done(writer);
-      }
-    }, readIds);
+      },
+      readIds,
+    );
   }
 
   consume(options?: ConsumeOptions): Promise<Delivery | undefined> {
@@ -131,19 +157,33 @@ export class QueueHandle implements Queue {
         this,
       );
     }
-    return this.#waiting("consume", options, CONSUME_OPTIONS, 0, (native, wait) => {
-      const autoAck = flag("autoAck", options?.autoAck);
-      return native.consume(core.clock.now(), this.place, this.#generation, autoAck, wait);
-    }, readDelivery);
+    return this.#waiting(
+      "consume",
+      options,
+      CONSUME_OPTIONS,
+      0,
+      (native, wait) => {
+        const autoAck = flag("autoAck", options?.autoAck);
+        return native.consume(core.clock.now(), this.place, this.#generation, autoAck, wait);
+      },
+      readDelivery,
+    );
   }
 
   consumeMany(max: number, options?: ConsumeOptions): Promise<Delivery[]> {
     const { core } = this;
-    return this.#waiting("consumeMany", options, CONSUME_OPTIONS, 0, (native, wait) => {
-      integer("max", max, 1, BATCH_MAX);
-      const autoAck = flag("autoAck", options?.autoAck);
-      return native.consume_many(core.clock.now(), this.place, this.#generation, max, autoAck, wait);
-    }, readDeliveries);
+    return this.#waiting(
+      "consumeMany",
+      options,
+      CONSUME_OPTIONS,
+      0,
+      (native, wait) => {
+        integer("max", max, 1, BATCH_MAX);
+        const autoAck = flag("autoAck", options?.autoAck);
+        return native.consume_many(core.clock.now(), this.place, this.#generation, max, autoAck, wait);
+      },
+      readDeliveries,
+    );
   }
 
   ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void> {
@@ -194,7 +234,8 @@ export class QueueHandle implements Queue {
   }
 
   redrive(max?: number | null): Promise<number> {
-    const limit = () => (max === undefined || max === null ? Number.NaN : integer("max", max, 0, Number.MAX_SAFE_INTEGER));
+    const limit = () =>
+      max === undefined || max === null ? Number.NaN : integer("max", max, 0, Number.MAX_SAFE_INTEGER);
     return this.#verb(REDRIVE, limit, readCount);
   }
 
@@ -283,7 +324,10 @@ function none(): number {
 
 function iterable<T>(name: string, value: Iterable<T>): Iterable<T> {
   const isOne =
-    typeof value === "object" && value !== null && typeof value[Symbol.iterator] === "function" && !ArrayBuffer.isView(value);
+    typeof value === "object" &&
+    value !== null &&
+    typeof value[Symbol.iterator] === "function" &&
+    !ArrayBuffer.isView(value);
   if (!isOne) throw invalid(`${name} is ${shown(value)}; pass an array or another iterable`);
   return value;
 }

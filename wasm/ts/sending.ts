@@ -76,13 +76,17 @@ export function prepare(body: unknown): { kind: number; content: Uint8Array | st
   if (body instanceof Uint8Array) return { kind: 0, content: body };
   if (typeof body === "string") {
     if (SURROGATE.test(body)) {
-      throw invalid("the body holds half of a surrogate pair, which UTF-8 cannot say; repair it with body.toWellFormed(), or send bytes");
+      throw invalid(
+        "the body holds half of a surrogate pair, which UTF-8 cannot say; repair it with body.toWellFormed(), or send bytes",
+      );
     }
     return { kind: TEXT, content: body };
   }
   if (body instanceof ArrayBuffer) return { kind: 0, content: new Uint8Array(body) };
   if (ArrayBuffer.isView(body)) {
-    throw invalid("the body is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)");
+    throw invalid(
+      "the body is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)",
+    );
   }
   if (typeof Blob !== "undefined" && body instanceof Blob) {
     throw invalid("the body is a Blob; pass await blob.arrayBuffer()");

@@ -110,7 +110,8 @@ class TestingHooks implements Testing {
 
   async reopen(): Promise<void> {
     const core = this.#core;
-    if (core.open && core.opening > 0) this.#die(false, "the broker was opened anew while this call waited; call again");
+    if (core.open && core.opening > 0)
+      this.#die(false, "the broker was opened anew while this call waited; call again");
     core.reopen(core.opening + 1);
   }
 

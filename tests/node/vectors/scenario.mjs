@@ -74,14 +74,17 @@ export function parse(text) {
 function checkStep(where, step) {
   if (typeof step !== "object" || step === null) throw new Error(`${where} is not an object`);
   const verb = Object.hasOwn(VERBS, step.do) ? VERBS[step.do] : undefined;
-  if (verb === undefined) throw new Error(`${where}: do is ${JSON.stringify(step.do)}, which this runner does not know`);
+  if (verb === undefined)
+    throw new Error(`${where}: do is ${JSON.stringify(step.do)}, which this runner does not know`);
   fields(`${where} (${step.do})`, step, { ...STEP, ...verb });
   if ("expect" in step && "error" in step) throw new Error(`${where} (${step.do}) has both expect and error`);
   for (const item of step.items ?? []) fields(`${where}: an item`, item, ITEM);
   for (const [at, op] of (step.ops ?? []).entries()) {
     checkStep(`${where}, operation ${at + 1}`, op);
     if (!IN_TRANSACTION.includes(op.do) || "at" in op || "expect" in op || "error" in op) {
-      throw new Error(`${where}, operation ${at + 1}: a transaction holds produce, publish and ack, without time or result`);
+      throw new Error(
+        `${where}, operation ${at + 1}: a transaction holds produce, publish and ack, without time or result`,
+      );
     }
   }
 }

@@ -77,7 +77,9 @@ export function compare(expected, shown, path = "") {
 }
 
 function isFields(value) {
-  return typeof value === "object" && value !== null && ![Array, Body, Uint8Array].some((kind) => value instanceof kind);
+  return (
+    typeof value === "object" && value !== null && ![Array, Body, Uint8Array].some((kind) => value instanceof kind)
+  );
 }
 
 function same(expected, shown) {
@@ -125,7 +127,8 @@ export function brief(shown) {
   }
   if (Array.isArray(shown)) return `a list of ${shown.length}`;
   if (typeof shown === "bigint") return String(shown);
-  if (isFields(shown)) return "body" in shown ? `a message with body ${brief(shown.body)}` : `fields ${Object.keys(shown)}`;
+  if (isFields(shown))
+    return "body" in shown ? `a message with body ${brief(shown.body)}` : `fields ${Object.keys(shown)}`;
   return cut(JSON.stringify(shown ?? null));
 }
 
@@ -163,6 +166,9 @@ function shownHeader(value) {
 /** Statistics, under the names that the vectors use. */
 export function shownStats(stats) {
   return Object.fromEntries(
-    Object.entries(stats).map(([name, value]) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),
+    Object.entries(stats).map(([name, value]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
   );
 }

@@ -65,7 +65,9 @@ function ownNames(options) {
   if (typeof options !== "object" || options === null || Array.isArray(options)) return options;
   return Object.fromEntries(
     Object.entries(options).map(([name, value]) => [
-      /[A-Z]/.test(name) ? `${name} (not a vector's name)` : name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
+      /[A-Z]/.test(name)
+        ? `${name} (not a vector's name)`
+        : name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
       name === "headers" && typeof value === "object" && value !== null ? headers(value) : value,
     ]),
   );
@@ -88,7 +90,8 @@ class World {
 
   async step(step) {
     if (step.at !== undefined) this.testing.advanceTo(step.at);
-    const call = step.do === "result" ? this.#called(step.of) : new Call(this.#perform(step), SHOWN[step.do] ?? nothing);
+    const call =
+      step.do === "result" ? this.#called(step.of) : new Call(this.#perform(step), SHOWN[step.do] ?? nothing);
     await turn();
     if (call.state === "pending" && this.storage === "manual" && DECLARING.has(step.do)) {
       this.testing.sync();
@@ -234,7 +237,9 @@ class World {
 
   /** The exchange of this name: the declared one, or one that exists. */
   #exchange(name) {
-    return this.exchanges.get(name) ?? this.broker.exchange(name, { kind: this.kinds.get(name) ?? "topic", create: false });
+    return (
+      this.exchanges.get(name) ?? this.broker.exchange(name, { kind: this.kinds.get(name) ?? "topic", create: false })
+    );
   }
 
   /** The delivery of this name; `name.2` is the third of `name`'s. */
