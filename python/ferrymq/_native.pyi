@@ -6,6 +6,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, final
 
+from typing_extensions import disjoint_base
+
 from . import aio as _aio
 from ._types import (
     Body,
@@ -19,7 +21,24 @@ from ._types import (
 )
 
 __version__: str
-__all__: list[str]
+__all__ = [
+    "Broker",
+    "Deliveries",
+    "Delivery",
+    "Exchange",
+    "Message",
+    "Outgoing",
+    "Pending",
+    "Queue",
+    "Ready",
+    "Testing",
+    "Transaction",
+    "__version__",
+    "_forked",
+    "_open",
+    "_open_testing",
+    "_reason_of",
+]
 
 def _forked() -> None: ...
 def _reason_of(error: BaseException) -> str: ...
@@ -38,6 +57,7 @@ def _open_testing(
     seed: int | None = None,
 ) -> tuple[Broker, Testing]: ...
 
+@disjoint_base
 class Broker:
     """A broker: queues, exchanges and what is in them. `ferrymq.open()` gives one."""
 
@@ -205,6 +225,7 @@ class Outgoing:
         reply_to: str | None = None,
     ) -> Self: ...
 
+@disjoint_base
 class Message:
     """A message: its body, its properties and what is known of its way."""
 

@@ -27,14 +27,22 @@ Duration: TypeAlias = float | timedelta
 """Seconds (fractions count, to the millisecond) or a timedelta."""
 
 HeaderValue: TypeAlias = (
-    "None | bool | int | float | str | bytes | datetime"
-    " | list[HeaderValue] | dict[str, HeaderValue]"
+    bool
+    | int
+    | float
+    | str
+    | bytes
+    | datetime
+    | None
+    | list["HeaderValue"]
+    | dict[str, "HeaderValue"]
 )
 """What a header may hold. Integers have 64 bits; a datetime has a timezone."""
 
-Durability: TypeAlias = Literal["durable", "written", "memory"]
-Overflow: TypeAlias = Literal["reject", "drop_oldest", "block"]
-ExchangeKind: TypeAlias = Literal["direct", "fanout", "topic"]
+# One Literal for each word: only so do type checkers and the runtime see the same union.
+Durability: TypeAlias = Literal["durable"] | Literal["written"] | Literal["memory"]
+Overflow: TypeAlias = Literal["reject"] | Literal["drop_oldest"] | Literal["block"]
+ExchangeKind: TypeAlias = Literal["direct"] | Literal["fanout"] | Literal["topic"]
 DeadLetter: TypeAlias = str | tuple[str, str] | Literal[False] | None
 
 

@@ -51,9 +51,7 @@ def open(
     lease: Duration = 30.0,
 ) -> Broker:
     """Open a broker, as ferrymq.open does; use it with `async with`."""
-    return Broker(
-        ferrymq.open(path, durability=durability, memory_limit=memory_limit, lease=lease)
-    )
+    return Broker(ferrymq.open(path, durability=durability, memory_limit=memory_limit, lease=lease))
 
 
 # The most deliveries of one batch: one more is refused, and an endless iterator has an end.
@@ -80,9 +78,7 @@ class _Waker:
         self.ready.drain()
 
 
-_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = (
-    weakref.WeakKeyDictionary()
-)
+_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
 
 
 def _waker_of(loop: asyncio.AbstractEventLoop) -> _Waker:
@@ -149,12 +145,13 @@ class Delivery(ferrymq.Message):
     with the exception as reason, cancellation, Ctrl-C and SystemExit release.
     """
 
-    __slots__ = ("_delivery",)
+    __slots__ = ("_calls", "_delivery")
     _delivery: ferrymq.Delivery
+    _calls: Any
 
     def __new__(cls, delivery: ferrymq.Delivery, /) -> Self:
         self = super().__new__(cls, delivery)
-        self._delivery = delivery
+        self._delivery = self._calls = delivery
         return self
 
     @property
@@ -169,23 +166,23 @@ class Delivery(ferrymq.Message):
 
     async def ack(self, *, durable: bool = False) -> None:
         """Done with it. With durable=True it returns once that survives a power cut."""
-        await _result(self._delivery.ack(durable=durable))
+        await _result(self._calls.ack(durable=durable))
 
     async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
         """Not done: back after `delay`, or the queue's backoff."""
-        await _result(self._delivery.nack(delay, reason))
+        await _result(self._calls.nack(delay, reason))
 
     async def reject(self, reason: str | None = None) -> None:
         """Cannot be done: dead-lettered now, with the reason."""
-        await _result(self._delivery.reject(reason))
+        await _result(self._calls.reject(reason))
 
     async def release(self) -> None:
         """Not begun: back to its place at once, the attempt not counted."""
-        await _result(self._delivery.release())
+        await _result(self._calls.release())
 
     async def extend(self, seconds: Duration) -> None:
         """More time: the lease now ends so many seconds from now."""
-        await _result(self._delivery.extend(seconds))
+        await _result(self._calls.extend(seconds))
 
     async def __aenter__(self) -> Self:
         return self
@@ -293,14 +290,16 @@ class Queue:
         return [Delivery(delivery) for delivery in await _result(deliveries)]
 
     async def ack_many(self, deliveries: Iterable[Delivery | bytes]) -> None:
-        """Ack deliveries (or their tokens); raises LeaseLost, whose lost lists those it could not."""
+        """Ack deliveries (or their tokens); LeaseLost lists in lost those it could not."""
         # What is no iterable goes on as it is, to be refused there.
         is_batch = isinstance(deliveries, Iterable)
         passed = list(itertools.islice(deliveries, _BATCH + 1)) if is_batch else deliveries
         try:
             await _result(self._calls.ack_many(_tokens(passed)))
         except ferrymq.LeaseLost as error:
-            ours = {delivery.token: delivery for delivery in passed if isinstance(delivery, Delivery)}
+            ours = {
+                delivery.token: delivery for delivery in passed if isinstance(delivery, Delivery)
+            }
             error.lost = [
                 ours.get(lost.token, lost) if isinstance(lost, ferrymq.Delivery) else lost
                 for lost in error.lost
@@ -449,10 +448,11 @@ def _plain(handle: Any) -> Any:
 class Transaction:
     """Produces and acks that commit together or not at all: `async with broker.transaction()`."""
 
-    __slots__ = ("_transaction",)
+    __slots__ = ("_calls", "_transaction")
 
     def __init__(self, transaction: ferrymq.Transaction, /) -> None:
         self._transaction = transaction
+        self._calls: Any = transaction
 
     async def produce(
         self,
@@ -494,7 +494,7 @@ class Transaction:
 
     async def commit(self) -> None:
         """Do all of it, or raise and do none. The end of the block calls it."""
-        await _result(self._transaction.commit())
+        await _result(self._calls.commit())
 
     async def rollback(self) -> None:
         """Forget all of it. An exception in the block calls it."""

@@ -9,6 +9,7 @@ dead-lettered in the end; a flaky step fails 1 % of the time, seeded, to show ho
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import hashlib
 import os
@@ -34,7 +35,8 @@ FLAKY_RATE = 0.01
 REFRESH_S = 0.1
 
 # What PEP 263 says of a source file's first two lines.
-COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
+COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+COMMENT = re.compile(rb"[ \t\f\r]*(#|$)")
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
@@ -110,14 +112,20 @@ def encoding_of(head: bytes) -> str:
     for mark, name in BOMS:
         if head.startswith(mark):
             return name
-    cookie = COOKIE.search(b"\n".join(head.split(b"\n", 2)[:2]))
+    first, *more = head.split(b"\n", 2)[:2]
+    cookie = COOKIE.match(first)
+    if cookie is None and more and COMMENT.match(first):
+        cookie = COOKIE.match(more[0])
     if cookie is None:
         return "utf-8"
     name = cookie[1].decode("ascii", "replace")
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        raise UndecodableError(f"it declares an unknown encoding, {name!r}") from None
+    with contextlib.suppress(UnicodeError):
+        try:
+            # Finds out both: whether there is such a codec, and whether it is one for text.
+            b" ".decode(name)
+        except LookupError:
+            raise UndecodableError(f"it declares an unknown encoding, {name!r}") from None
+    return codecs.lookup(name).name
 
 
 def measure(path: str) -> Measured:
@@ -142,8 +150,7 @@ def measure(path: str) -> Measured:
                 if not chunk:
                     break
                 chunk = file.read(CHUNK_BYTES)
-        except (UnicodeError, LookupError, TypeError) as error:
-            # A cookie may name a codec that is none for text: base64, say.
+        except UnicodeError as error:
             raise UndecodableError(_why(encoding, error, size)) from None
     lines += last not in ("", "\n")
     return Measured(path, size, lines, digest.hexdigest(), encoding)
@@ -161,7 +168,7 @@ def paths_under(directory: str, unread: list[OSError]) -> Iterator[str]:
     for folder, folders, names in os.walk(directory, onerror=unread.append):
         folders.sort()
         for name in sorted(names):
-            yield os.path.join(folder, name)  # noqa: PTH118 - names may be no text
+            yield os.path.join(folder, name)
 
 
 class Job:
@@ -258,7 +265,7 @@ class Job:
     def flaky_step(self, path: str, attempt: int) -> None:
         """Fails for the same files in every run with the same seed, whatever the threads do."""
         name = os.path.relpath(path, self.directory)
-        chance = random.Random(f"{self.totals.seed}:{name}:{attempt}")
+        chance = random.Random(b"%d:%s:%d" % (self.totals.seed, os.fsencode(name), attempt))
         if chance.random() < FLAKY_RATE:
             raise FlakyError("the flaky step failed, as it does 1 % of the time")
 

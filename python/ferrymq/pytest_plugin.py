@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ferrymq_broker() -> Iterator[ferrymq.testing.Broker]:
-    """A broker in memory; `ferrymq_broker.clock.advance(30)` moves its time. Closed after the test."""
+    """A broker in memory; `ferrymq_broker.clock.advance(30)` moves its time."""
     import ferrymq.testing  # noqa: PLC0415 - only tests that ask for it load the package
 
     with ferrymq.testing.open() as broker:

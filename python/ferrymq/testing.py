@@ -4,9 +4,10 @@
 >>> with ferrymq.testing.open() as broker:
 ...     queue = broker.queue("jobs", lease=30)
 ...     _ = queue.produce("work")
-...     lost = queue.consume()
+...     slow = queue.consume()
 ...     broker.clock.advance(30)  # the lease ends, no time passes
-...     queue.consume().attempt
+...     with queue.consume() as again:
+...         again.attempt
 2
 
 With pytest there is the fixture `ferrymq_broker`, which is such a broker.
@@ -37,7 +38,7 @@ class Clock:
         return self._hooks.now()
 
     def advance_to(self, at: Duration) -> None:
-        """Move to so many seconds after the start; leases, delays and timeouts fall due in order."""
+        """Move to so many seconds after the start; what falls due on the way does so in order."""
         self._hooks.advance_to(at)
 
     def advance(self, by: float) -> None:
@@ -61,7 +62,7 @@ class Disk:
         self._hooks.sync()
 
     def sync_fails(self) -> None:
-        """Fail every sync: who waits for one gets Indeterminate, and every later call StoreFailed."""
+        """Fail every sync: who waits gets Indeterminate, and every later call StoreFailed."""
         self._hooks.sync_fails()
 
     def kill(self) -> None:

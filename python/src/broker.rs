@@ -23,6 +23,12 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 ///
 /// Any number of threads may use it at once. A context manager: the end of the block closes it.
 /// `Broker(other)` is another handle to the same broker.
+///
+/// >>> with ferrymq.open() as broker:
+/// ...     queue = broker.queue("orders", capacity=100)
+/// ...     _ = queue.produce_many([b"first", b"second"])
+/// ...     [(stats.name, stats.ready) for stats in broker.queues()]
+/// [('orders', 2)]
 #[pyclass(frozen, subclass, weakref, module = "ferrymq")]
 pub struct Broker {
     shared: Arc<Shared>,

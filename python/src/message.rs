@@ -20,6 +20,13 @@ use crate::reply::Shape;
 ///
 /// Messages come from `queue.peek()`, deliveries (which are messages, too) from `queue.consume()`. `Message(other)` copies
 /// what is seen of another one, without the right to settle it.
+///
+/// >>> queue = ferrymq.open().queue("letters")
+/// >>> _ = queue.produce("dear", headers={"to": "you"})
+/// >>> queue.peek()
+/// [<Message 1 of queue "letters", attempt 0, 4 bytes>]
+/// >>> queue.peek()[0].headers
+/// {'to': 'you'}
 #[pyclass(frozen, subclass, module = "ferrymq")]
 pub struct Message {
     message: model::Message,
@@ -36,6 +43,8 @@ struct Lease {
     token: Option<Token>,
     deadline: AtomicU64,
     settled: AtomicBool,
+    /// Its token was asked for: whoever has that may settle it without this object.
+    shared: AtomicBool,
 }
 
 impl Message {
@@ -111,6 +120,9 @@ impl Message {
 
     #[cold]
     fn warn_unsettled(&self) {
+        if self.lease.as_ref().is_none_or(|lease| lease.shared.load(Ordering::Relaxed)) {
+            return;
+        }
         let deadline = self
             .lease
             .as_ref()
@@ -271,6 +283,14 @@ impl Message {
 ///
 /// As a context manager it settles itself: the end of the block acks, an exception nacks with the exception as reason,
 /// cancellation, Ctrl-C and SystemExit release.
+///
+/// >>> queue = ferrymq.open().queue("jobs", backoff=0)
+/// >>> _ = queue.produce(b"work")
+/// >>> delivery = queue.consume()
+/// >>> delivery.nack(reason="not today")
+/// >>> with queue.consume() as delivery:
+/// ...     delivery.attempt
+/// 2
 #[pyclass(frozen, extends = Message, module = "ferrymq")]
 pub struct Delivery;
 
@@ -285,6 +305,7 @@ impl Delivery {
             token: delivery.token,
             deadline: AtomicU64::new(delivery.deadline.0),
             settled: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
         };
         let message = Message::seen(from, delivery.message, Some(lease));
         Ok(Py::new(py, PyClassInitializer::from(message).add_subclass(Delivery))?.into_any())
@@ -345,10 +366,12 @@ impl Delivery {
     /// What settles this delivery, as 24 bytes, for those who do not keep the object; empty with auto_ack.
     #[getter]
     fn token<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyBytes> {
-        let lease = slf.as_super().get().lease.as_ref();
-        match lease.and_then(|lease| lease.token) {
-            Some(token) => PyBytes::new(slf.py(), &token.to_bytes()),
-            None => PyBytes::new(slf.py(), b""),
+        match &slf.as_super().get().lease {
+            Some(Lease { token: Some(token), shared, .. }) => {
+                shared.store(true, Ordering::Relaxed);
+                PyBytes::new(slf.py(), &token.to_bytes())
+            }
+            _ => PyBytes::new(slf.py(), b""),
         }
     }
 

@@ -23,9 +23,15 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// A context manager: the end of the block commits, an exception forgets all of it. Nothing is visible, reserved or
 /// counted before the commit; a full queue or a lost lease aborts the whole, whatever the queue's overflow says.
 ///
+/// >>> broker = ferrymq.open()
+/// >>> jobs, results = broker.queue("jobs"), broker.queue("results")
+/// >>> _ = jobs.produce(b"work")
+/// >>> delivery = jobs.consume()
 /// >>> with broker.transaction() as tx:
 /// ...     tx.produce(results, b"done")
 /// ...     tx.ack(delivery)
+/// >>> len(jobs), len(results)
+/// (0, 1)
 #[pyclass(frozen, module = "ferrymq")]
 pub struct Transaction {
     shared: Arc<Shared>,

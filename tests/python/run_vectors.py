@@ -30,7 +30,9 @@ FINISHED_ERRORS = (ferrymq.FerryError, TypeError)
 
 def run_directory(directory: Path) -> Iterator[dict[str, Any]]:
     """The outcome of every scenario, in the order of their paths."""
-    for path in sorted(directory.rglob("*.json"), key=lambda p: p.relative_to(directory).as_posix()):
+    for path in sorted(
+        directory.rglob("*.json"), key=lambda p: p.relative_to(directory).as_posix()
+    ):
         outcome = {"home": "python", "file": path.relative_to(directory).as_posix()}
         name, detail = run_file(path)
         yield outcome | {"name": name, "ok": not detail, "detail": detail}
@@ -118,7 +120,7 @@ async def _drive_aio(scenario: Mapping[str, Any]) -> None:
                     task = calls[step["of"]]
                     await settled(task)
                 else:
-                    task = asyncio.create_task(world.perform(step))  # type: ignore[arg-type]
+                    task = asyncio.create_task(world.perform(step))
                     started.append(task)
                     await settled(task)
                     if world.is_manual and step["do"] in DECLARING and not task.done():

@@ -318,7 +318,7 @@ def test_threads_and_loops_share_one_broker() -> None:
 
         with ThreadPoolExecutor(4) as pool:
             futures = [pool.submit(thread, 0), pool.submit(thread, 2)]
-            futures += [pool.submit(lambda n=n: asyncio.run(loop(n))) for n in (1, 3)]
+            futures += [pool.submit(asyncio.run, loop(number)) for number in (1, 3)]
             queues[0].produce(b"ball")
             for future in futures:
                 future.result(timeout=60)

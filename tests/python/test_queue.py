@@ -140,6 +140,9 @@ def test_a_tzinfo_that_changes_the_headers_does_no_harm(broker: ferrymq.Broker) 
             headers[f"n{len(headers)}"] = 1
             return timedelta(0)
 
+        def tzname(self, when: datetime | None, /) -> str:
+            return "meddling"
+
         def dst(self, when: datetime | None, /) -> timedelta:
             return timedelta(0)
 

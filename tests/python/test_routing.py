@@ -5,6 +5,7 @@ from __future__ import annotations
 import ferrymq
 import pytest
 from conftest import take
+from ferrymq._types import ExchangeKind
 
 
 def test_kinds_and_bindings(broker: ferrymq.Broker) -> None:
@@ -33,8 +34,9 @@ def test_kinds_and_bindings(broker: ferrymq.Broker) -> None:
 
 
 def test_declaring_an_exchange_again(broker: ferrymq.Broker) -> None:
-    for kind in ("direct", "fanout", "topic"):
-        assert broker.exchange(kind, kind).name == kind  # type: ignore[arg-type]
+    kinds: list[ExchangeKind] = ["direct", "fanout", "topic"]
+    for kind in kinds:
+        assert broker.exchange(kind, kind).name == kind
         assert broker.exchange(kind, create=False).name == kind
     with pytest.raises(ferrymq.QueueConflict):
         broker.exchange("direct", "topic")

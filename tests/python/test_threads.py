@@ -122,7 +122,7 @@ def test_a_blocked_producer_goes_on(broker: ferrymq.Broker) -> None:
         until_waiting(broker, 1)
         take(queue).ack()
         assert blocked.result(timeout=20) is not None
-    assert take(queue).ack() is None
+    take(queue).ack()
 
 
 def test_close_wakes_everyone() -> None:
@@ -212,7 +212,9 @@ threading.Thread(target=tell).start()
 """
 
 
-@pytest.mark.parametrize("call", ["queue.consume(None)", "queue.consume_many(2, 3600)", "next(iter(queue))"])
+@pytest.mark.parametrize(
+    "call", ["queue.consume(None)", "queue.consume_many(2, 3600)", "next(iter(queue))"]
+)
 def test_ctrl_c_ends_a_wait_and_loses_nothing(call: str) -> None:
     done = run(
         WAITING

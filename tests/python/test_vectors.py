@@ -37,7 +37,10 @@ TAKE = {"do": "consume", "queue": "q"}
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        ([PRODUCE, TAKE | {"expect": {"body": "b"}}], 'step 3 (consume): expected body "b", got "a"'),
+        (
+            [PRODUCE, TAKE | {"expect": {"body": "b"}}],
+            'step 3 (consume): expected body "b", got "a"',
+        ),
         ([TAKE | {"expect": {"body": "a"}}], "got null"),
         ([PRODUCE, TAKE | {"expect": None}], "expected null, got a message"),
         ([PRODUCE, TAKE | {"expect": {"attempt": 2}}], "expected attempt 2, got 1"),
@@ -85,5 +88,7 @@ def test_the_command(tmp_path: Path) -> None:
         ("sub/a.json", True, "python"),
     ]
     assert lines[1]["detail"] == ""
-    missing = subprocess.run([*command[:-1], str(tmp_path / "none")], capture_output=True, timeout=60)
+    missing = subprocess.run(
+        [*command[:-1], str(tmp_path / "none")], capture_output=True, timeout=60, check=False
+    )
     assert missing.returncode == 2

@@ -1,4 +1,4 @@
-"""Values as the vectors write them: bodies, header values, options; and the comparison of results."""
+"""Values as the vectors write them: bodies, headers, options; and the comparison of results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Body(bytes):
 
 
 def seconds(value: Any) -> Any:
-    """Milliseconds to the API's seconds. What is no number goes on as it is, to be refused there."""
+    """Milliseconds to the API's seconds. What is no number goes on as it is, to be refused."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value / 1000
     return value
