@@ -17,11 +17,7 @@ export function writeHeaders(writer: Writer, headers: object): void {
 }
 
 function writeMap(writer: Writer, map: object, path: string, depth: number, end: number): void {
-  if (depth > DEPTH_MAX) {
-    throw invalid(
-      `${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`,
-    );
-  }
+  checkDepth(path, depth);
   const entries = map instanceof Map ? map.entries() : Object.entries(map);
   const at = writer.length;
   let count = 0;
@@ -39,20 +35,26 @@ function writeValue(writer: Writer, value: unknown, path: string, depth: number,
   if (writer.length > end) throw invalid("headers are larger than 65536 bytes; put large values into the body");
   switch (typeof value) {
     case "boolean":
-      return writer.byte(value ? 2 : 1);
+      writer.byte(value ? 2 : 1);
+      break;
     case "number":
-      return writeNumber(writer, value);
+      writeNumber(writer, value);
+      break;
     case "bigint":
       if (value < INT_MIN || value > INT_MAX) {
         throw invalid(`${path} is ${value}n, which 64 bits do not hold; pass it as a string`);
       }
       writer.byte(3);
-      return writer.long(value);
+      writer.long(value);
+      break;
     case "string":
       writer.byte(5);
-      return writer.text(text(path, value));
+      writer.text(text(path, value));
+      break;
     case "object":
-      return value === null ? writer.byte(0) : writeObject(writer, value, path, depth, end);
+      if (value === null) writer.byte(0);
+      else writeObject(writer, value, path, depth, end);
+      break;
     default:
       throw invalid(
         `${path} is ${shown(value)}; a header is null, a boolean, number, bigint, string, Date, Uint8Array, array or object`,
@@ -63,10 +65,11 @@ function writeValue(writer: Writer, value: unknown, path: string, depth: number,
 function writeNumber(writer: Writer, value: number): void {
   if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
     writer.byte(3);
-    return writer.long(BigInt(value));
+    writer.long(BigInt(value));
+  } else {
+    writer.byte(4);
+    writer.float(value);
   }
-  writer.byte(4);
-  writer.float(value);
 }
 
 function writeObject(writer: Writer, value: object, path: string, depth: number, end: number): void {
@@ -74,34 +77,40 @@ function writeObject(writer: Writer, value: object, path: string, depth: number,
     const bytes = value instanceof Uint8Array ? value : new Uint8Array(value);
     writer.byte(6);
     writer.word(bytes.length);
-    return writer.raw(bytes);
-  }
-  if (value instanceof Date) {
+    writer.raw(bytes);
+  } else if (value instanceof Date) {
     const ms = value.getTime();
     if (Number.isNaN(ms)) throw invalid(`${path} is an invalid Date; pass a valid one`);
     writer.byte(7);
-    return writer.long(BigInt(ms));
-  }
-  if (Array.isArray(value)) {
-    if (depth >= DEPTH_MAX) {
-      throw invalid(
-        `${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`,
-      );
-    }
-    writer.byte(8);
-    writer.word(value.length);
-    for (let i = 0; i < value.length; i++) {
-      writeValue(writer, value[i] ?? null, `${path}[${i}]`, depth + 1, end);
-    }
-    return;
-  }
-  if (ArrayBuffer.isView(value)) {
+    writer.long(BigInt(ms));
+  } else if (Array.isArray(value)) {
+    writeList(writer, value, path, depth + 1, end);
+  } else if (ArrayBuffer.isView(value)) {
     throw invalid(
       `${path} is a view of another kind than Uint8Array; pass new Uint8Array(view.buffer, view.byteOffset, view.byteLength)`,
     );
+  } else {
+    writer.byte(9);
+    writeMap(writer, value, path, depth + 1, end);
   }
-  writer.byte(9);
-  writeMap(writer, value, path, depth + 1, end);
+}
+
+function writeList(writer: Writer, values: readonly unknown[], path: string, depth: number, end: number): void {
+  checkDepth(path, depth);
+  writer.byte(8);
+  writer.word(values.length);
+  for (let at = 0; at < values.length; at++) {
+    // As JSON has it: what is missing in a list is null.
+    writeValue(writer, values[at] ?? null, `${path}[${at}]`, depth, end);
+  }
+}
+
+function checkDepth(path: string, depth: number): void {
+  if (depth > DEPTH_MAX) {
+    throw invalid(
+      `${path.slice(0, 60)}… nests deeper than ${DEPTH_MAX}, or holds itself; flatten it or put it into the body`,
+    );
+  }
 }
 
 /** What a message carries beside its body. */
