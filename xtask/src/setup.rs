@@ -246,18 +246,21 @@ fn wasm_bindgen() -> Outcome<()> {
     say(&format!(
         "building {version} into target/tools, this takes some minutes"
     ));
-    // A target directory that stays: what was compiled before an interruption is not compiled again.
+    // A target directory that stays: what was compiled before an interruption is not compiled again. Little optimised: it runs for a second,
+    // and compiling it is what takes time.
     Run::new("cargo")
         .args([
             "install",
             "wasm-bindgen-cli",
             "--version",
             WASM_BINDGEN,
+            "--bin",
+            "wasm-bindgen",
             "--root",
         ])
         .arg(paths::tools())
         .env("CARGO_TARGET_DIR", paths::root().join("target/tools-build"))
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .run()
 }
 
