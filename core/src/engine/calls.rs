@@ -1,7 +1,6 @@
 //! Calls that wait, and when they give up.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::WAITING_CALLS_MAX;
 use crate::model::{CallId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Time};
 

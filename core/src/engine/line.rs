@@ -1,8 +1,9 @@
 //! What the hall keeps of one queue: what waits, who waits, and the counts.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::deliver::Turns;
+use crate::model::collections::BTreeSet;
 use crate::model::{CallId, Departure, QueueId, QueueStats, Time};
 use crate::produce::Usage;
 use crate::queue::{Position, Schedule, Waiting};

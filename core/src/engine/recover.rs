@@ -1,7 +1,6 @@
 //! The way back: frames of an earlier life through the same functions that live traffic uses.
 
-use std::collections::BTreeMap;
-
+use crate::model::collections::BTreeMap;
 use crate::model::{MessageId, Return, Time};
 use crate::queue::Position;
 use crate::settle::InFlight;

@@ -1,9 +1,8 @@
 //! Typed headers: what a message carries beside its body.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::collections::BTreeMap;
 use super::limits::{HEADER_BYTES_MAX, HEADER_DEPTH_MAX};
 use super::{Error, Result};
 

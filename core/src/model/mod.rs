@@ -3,6 +3,7 @@
 //! May use: nothing of ours. Never: knows a room.
 //! Invariant: a value that exists is within its limits once it has passed its `check`.
 
+pub mod collections;
 mod departure;
 mod error;
 mod header;
@@ -12,6 +13,9 @@ mod message;
 mod options;
 mod stats;
 mod time;
+#[cfg(any(test, target_arch = "wasm32"))]
+#[allow(missing_docs)] // Documented where these are the standard library's.
+mod two_level;
 
 pub use departure::{Departure, Return};
 pub use error::{Error, ErrorKind, Result};

@@ -1,8 +1,9 @@
 //! Ordered keys: per key one message that may go, and those that wait behind it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::model::Time;
+use crate::model::collections::BTreeMap;
 
 use super::Position;
 

@@ -1,7 +1,8 @@
 //! One queue's waiting messages.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use crate::model::collections::BTreeSet;
 use crate::model::{Durability, MessageId, Time};
 
 use super::chunked::Chunked;

@@ -2,8 +2,7 @@
 //! Owns: the manual disk. May use: model, store's tickets. Never: knows the engine.
 //! Invariant: what a power cut leaves is exactly what completed syncs covered.
 
-use std::collections::BTreeMap;
-
+use crate::model::collections::BTreeMap;
 use crate::store::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
 
 /// A file: what a sync has covered, and what the operating system has.

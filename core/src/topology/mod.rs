@@ -5,8 +5,7 @@
 
 mod registry;
 
-use std::collections::BTreeMap;
-
+use crate::model::collections::BTreeMap;
 use crate::model::limits::{BINDINGS_MAX, EXCHANGES_MAX, KEY_BYTES_MAX, QUEUES_MAX};
 use crate::model::{
     Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name,

@@ -1,6 +1,6 @@
 //! Places that are used again, each with the number of those who had it before.
 
-use std::collections::BTreeSet;
+use crate::model::collections::BTreeSet;
 
 /// Values under (index, generation).
 #[derive(Debug)]
