@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_queue::SegQueue;
 use ferrymq_core::driver::{Broker, Options};
-use ferrymq_core::engine::{Answer, Command, Config, Engine, Reply, Wait};
+use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Reply, Wait};
 use ferrymq_core::model::{Outgoing, QueueId, QueueOptions, SessionId, Time};
 
 const BODY: [u8; 100] = [7; 100];
@@ -71,6 +71,19 @@ impl Bench {
         reply(self.engine.handle(now, ack));
     }
 
+    fn one_at_once(&mut self, now: Time) {
+        let message = Outgoing::new(black_box(BODY.as_slice()));
+        let produced = self.engine.produce_at_once(now, self.queue, message);
+        assert!(matches!(produced, Ok(AtOnce::Produced(_))));
+        let consumed = self
+            .engine
+            .consume_at_once(now, self.queue, self.session, false);
+        let delivery = consumed.expect("open").expect("a message");
+        black_box(&delivery.message.body);
+        let token = delivery.token.expect("a lease");
+        assert!(self.engine.ack_at_once(now, token).expect("leased"));
+    }
+
     fn batch(&mut self, now: Time) {
         let messages = (0..BATCH)
             .map(|_| Outgoing::new(black_box(BODY.as_slice())))
@@ -101,10 +114,16 @@ fn one_at_a_time(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let mut bench = Bench::new();
     let mut now = 0;
-    group.bench_function("ferrymq_engine", |b| {
+    group.bench_function("ferrymq_engine_commands", |b| {
         b.iter(|| {
             now += 1;
             bench.one(Time(now / 1000));
+        });
+    });
+    group.bench_function("ferrymq_engine", |b| {
+        b.iter(|| {
+            now += 1;
+            bench.one_at_once(Time(now / 1000));
         });
     });
     let broker = Broker::open(Options::default()).expect("the defaults are good");

@@ -152,8 +152,8 @@ fn python_environment() -> Outcome<()> {
             .arg(paths::venv())
             .run()?;
     }
-    let requirements = "python/requirements-dev.txt";
-    let stamp = Stamp::of("requirements", &[requirements])?;
+    let requirements = ["python/requirements-dev.txt", "benches/requirements.txt"];
+    let stamp = Stamp::of("requirements", &requirements)?;
     if stamp.is_fresh()
         && Run::new(paths::venv_bin("maturin"))
             .arg("--version")
@@ -161,16 +161,16 @@ fn python_environment() -> Outcome<()> {
     {
         return Ok(());
     }
-    say("installing maturin, pytest, mypy and ruff into target/venv");
-    Run::new(paths::venv_bin("pip"))
-        .args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-            requirements,
-        ])
-        .run()?;
+    say("installing maturin, pytest, mypy, ruff and what the benchmarks need into target/venv");
+    let mut install = Run::new(paths::venv_bin("pip")).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    for file in requirements {
+        install = install.args(["--requirement", file]);
+    }
+    install.run()?;
     stamp.write()
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::bench;
 use crate::counts::Counts;
 use crate::lint;
 use crate::paths;
@@ -23,6 +24,7 @@ const STAGES: &[Stage] = &[
     ("vectors", all_vectors),
     ("lint", lint::count),
     ("readme", readme::count),
+    ("benchmarks", benchmarks),
 ];
 
 /// The names of the stages.
@@ -105,6 +107,11 @@ fn node_tests(directory: &str) -> Outcome<Counts> {
         .args(files)
         .watched()?;
     Ok(Counts::node(&printed))
+}
+
+/// Run small, so that they cannot rot; what they measure then says nothing.
+fn benchmarks() -> Outcome<Counts> {
+    bench::run(&["--quick".to_owned()]).map(|()| Counts::one(true))
 }
 
 fn all_vectors() -> Outcome<Counts> {

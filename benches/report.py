@@ -1,0 +1,213 @@
+"""Writes the benchmark page: tables and charts from what the benchmark programs measured.
+
+    python benches/report.py --criterion DIR --memory FILE --python FILE --node FILE \
+        --package FILE --out docs
+
+`cargo xtask bench` runs the programs and calls this. Charts are SVG, drawn without dates, so that
+equal figures give equal files.
+"""
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams["svg.hashsalt"] = "ferrymq"
+matplotlib.rcParams["svg.fonttype"] = "none"
+import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
+
+OURS, PEER = "#1f6f8b", "#b8b8b8"
+
+CORE_NAMES = {
+    "ferrymq_engine": "ferrymq engine, produce + consume + ack",
+    "ferrymq_engine_commands": "ferrymq engine, the same as command values",
+    "ferrymq_driver": "ferrymq driver (lock, clock), produce + consume + ack",
+    "crossbeam_segqueue": "crossbeam SegQueue push + pop (no ack)",
+    "flume": "flume send + recv (no ack)",
+    "std_mpsc": "std mpsc send + recv (no ack)",
+}
+CORE_CASES = {"one_at_a_time": ("one at a time", 1), "batches_of_1000": ("batches of 1,000", 1000)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: who did what, and how long one message took."""
+
+    home: str
+    case: str
+    who: str
+    ns: float
+
+    @property
+    def ours(self) -> bool:
+        return self.who.startswith("ferrymq")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A number to reach: a ratio to a peer, or a bound."""
+
+    what: str
+    wanted: str
+    reached: str
+    met: bool
+
+
+def core_rows(criterion: Path) -> list[Row]:
+    rows = []
+    for group, (case, messages) in CORE_CASES.items():
+        for function, who in CORE_NAMES.items():
+            estimates = criterion / group / function / "new" / "estimates.json"
+            if estimates.exists():
+                median = json.loads(estimates.read_text())["median"]["point_estimate"]
+                rows.append(Row("Rust", case, who, median / messages))
+    return rows
+
+
+def python_rows(file: Path) -> list[Row]:
+    lines = (json.loads(line) for line in file.read_text().splitlines() if line.strip())
+    return [Row(line["home"], line["case"], line["who"], line["ns"]) for line in lines]
+
+
+def node_rows(file: Path) -> list[Row]:
+    results = json.loads(file.read_text())["results"]
+    return [
+        Row("Node", "one at a time, and batches", f"{r['name']}: {r['what']}", r["median"])
+        for r in results
+    ]
+
+
+def find(rows: list[Row], home: str, case: str, who: str) -> float:
+    return next(
+        row.ns
+        for row in rows
+        if row.home == home and row.case.startswith(case) and row.who.startswith(who)
+    )
+
+
+def targets(rows: list[Row], overhead: float, package: int) -> list[Target]:
+    def at_most(what: str, value: float, bound: float, unit: str) -> Target:
+        return Target(what, f"at most {bound:g} {unit}", f"{value:.3g} {unit}", value <= bound)
+
+    def times(what: str, peer: float, own: float, bound: float) -> Target:
+        ratio = peer / own
+        return Target(what, f"at least {bound:g} times", f"{ratio:.1f} times", ratio >= bound)
+
+    engine = 1000 / find(rows, "Rust", "one at a time", "ferrymq engine")
+    queue = find(rows, "Python", "one at a time", "queue.Queue")
+    one = find(rows, "Python", "one at a time", "ferrymq produce")
+    batch = find(rows, "Python", "batches", "ferrymq")
+    batch_queue = find(rows, "Python", "batches", "queue.Queue")
+    wake = find(rows, "Python", "wake-up", "ferrymq") / 1000
+    node_one = find(rows, "Node", "", "ferrymq, one at a time") / 1000
+    node_batch = find(rows, "Node", "", "ferrymq, batches") / 1000
+    million = Target(
+        "core, one thread, produce + consume + ack",
+        "at least 6 million a second",
+        f"{engine:.1f} million a second",
+        engine >= 6,
+    )
+    return [
+        million,
+        times("Python, one at a time, beside queue.Queue", queue, one, 5),
+        times("Python, batches of 1,000, beside queue.Queue", batch_queue, batch, 10),
+        at_most("Python, wake-up of a blocked consumer (median)", wake, 100, "us"),
+        at_most("Node, one at a time", node_one, 2.5, "us"),
+        at_most("Node, batches of 1,000", node_batch, 0.7, "us"),
+        at_most("memory beside the body, a waiting message", overhead, 100, "bytes"),
+        at_most("WebAssembly with its glue, gzipped", package / 1000, 100, "KB"),
+    ]
+
+
+def chart(rows: list[Row], title: str, file: Path) -> None:
+    """Bars, one for each who; logarithmic: a bare channel and kombu are far apart."""
+    rows = sorted(rows, key=lambda row: row.ns, reverse=True)
+    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.42 * len(rows)), layout="constrained")
+    colours = [OURS if row.ours else PEER for row in rows]
+    bars = axes.barh([row.who for row in rows], [row.ns for row in rows], color=colours)
+    axes.bar_label(bars, [shown(row.ns) for row in rows], padding=4)
+    axes.set_xscale("log")
+    axes.set_xlim(right=max(row.ns for row in rows) * 4)
+    axes.set_xlabel("time for one message (logarithmic; shorter is better)")
+    axes.set_title(title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+
+
+def shown(ns: float) -> str:
+    return f"{ns / 1000:.2f} us" if ns >= 1000 else f"{ns:.0f} ns"
+
+
+def table(rows: list[Row]) -> list[str]:
+    lines = ["| who | one message | messages a second |", "|---|---:|---:|"]
+    for row in rows:
+        who = f"**{row.who}**" if row.ours else row.who
+        lines.append(f"| {who} | {shown(row.ns)} | {1e9 / row.ns:,.0f} |")
+    return lines
+
+
+INTRODUCTION = """# Benchmarks
+
+Written by `cargo xtask bench`; run it to measure your machine. Everything on this page was measured
+in one run, in release builds, with 100-byte messages, in memory: **nothing here is synced to a
+disk**, neither ours nor a peer's. Peers do less: a channel has no leases, no acks by message, no
+statistics. They say what is the least that a queue can cost in that language. Figures are medians
+of rounds in which everybody had a turn; compare ratios, not absolute times: the machine is shared.
+"""
+
+NOTES = """
+The wake-up is the time from `produce` in one thread to the return of the blocking `consume` in
+another; the producer then waits. The memory figure counts every allocation of 1,000,000 waiting
+messages and takes off their bodies. The size counts the WebAssembly module and its glue; the whole
+public API beside them comes to {api:.1f} KB more.
+"""
+
+
+def page(
+    rows: list[Row], reached: list[Target], charts: dict[tuple[str, str], str], api: float
+) -> str:
+    machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    lines = [INTRODUCTION, f"Machine: {machine}, {os.cpu_count()} cores, shared.", ""]
+    lines += ["## Numbers to reach", "", "| what | wanted | reached | |", "|---|---|---|---|"]
+    for target in reached:
+        met = "yes" if target.met else "**no**"
+        lines.append(f"| {target.what} | {target.wanted} | {target.reached} | {met} |")
+    for (home, case), name in charts.items():
+        own = [row for row in rows if (row.home, row.case) == (home, case)]
+        title = f"{home}: {case}"
+        lines += ["", f"## {title}", "", f"![{title}]({name})", "", *table(own)]
+    return "\n".join(lines) + "\n" + NOTES.format(api=api)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("criterion", "memory", "python", "node", "package", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    given = parser.parse_args()
+    rows = core_rows(given.criterion) + python_rows(given.python) + node_rows(given.node)
+    overhead = json.loads(given.memory.read_text())["overhead_bytes_per_message"]
+    package = json.loads(given.package.read_text())
+    reached = targets(rows, overhead, package["module_and_glue"])
+    given.out.mkdir(parents=True, exist_ok=True)
+    charts = {}
+    for home, case in dict.fromkeys((row.home, row.case) for row in rows):
+        name = f"benchmarks-{home}-{case}".lower().replace(",", "").replace(" ", "-") + ".svg"
+        own = [row for row in rows if (row.home, row.case) == (home, case)]
+        chart(own, f"{home}: {case}", given.out / name)
+        charts[home, case] = name
+    (given.out / "benchmarks.md").write_text(
+        page(rows, reached, charts, package["public_api"] / 1000)
+    )
+    for target in reached:
+        met = "met   " if target.met else "MISSED"
+        print(f"{met} {target.what}: {target.reached} ({target.wanted})")
+
+
+if __name__ == "__main__":
+    main()
