@@ -120,7 +120,11 @@ impl Message {
 
     #[cold]
     fn warn_unsettled(&self) {
-        if self.lease.as_ref().is_none_or(|lease| lease.shared.load(Ordering::Relaxed)) {
+        if self
+            .lease
+            .as_ref()
+            .is_none_or(|lease| lease.shared.load(Ordering::Relaxed))
+        {
             return;
         }
         let deadline = self
@@ -367,7 +371,11 @@ impl Delivery {
     #[getter]
     fn token<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyBytes> {
         match &slf.as_super().get().lease {
-            Some(Lease { token: Some(token), shared, .. }) => {
+            Some(Lease {
+                token: Some(token),
+                shared,
+                ..
+            }) => {
                 shared.store(true, Ordering::Relaxed);
                 PyBytes::new(slf.py(), &token.to_bytes())
             }

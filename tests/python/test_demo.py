@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -241,3 +242,31 @@ def test_as_a_module(tmp_path: Path) -> None:
 def test_the_bar() -> None:
     assert demo.bar(0, 0, False, width=4) == "[....] 0/0+ files"
     assert demo.bar(3, 4, True, width=4) == "[###.] 3/4 files"
+
+
+INTERRUPTED = """
+import sys
+from ferrymq import cli, demo
+
+def collect(self, progress):
+    print("ready", flush=True)
+    while True:
+        self.results.consume(None, auto_ack=True)
+
+demo.Job.collect = collect
+sys.exit(cli.main(["demo", sys.argv[1], "--workers", "3"]))
+"""
+
+
+def test_ctrl_c_ends_the_job(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / str(number)).write_text("x")
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "\nferrymq: interrupted\n")
