@@ -1,17 +1,27 @@
 //! The way back: frames of an earlier life through the same functions that live traffic uses.
 
 use crate::model::collections::BTreeMap;
-use crate::model::{MessageId, Return, Time};
+use crate::model::{Departure, MessageId, Return, Time};
 use crate::queue::Position;
 use crate::settle::InFlight;
 use crate::store::{Accepted, Moved, Record, Resident, State, Table};
 use crate::topology::{Binding, Topology};
 
 use super::Engine;
+use super::entering::cost;
 use super::line::Counts;
 
-/// Where the messages of the log are now.
-type Slots = BTreeMap<MessageId, u32>;
+/// A message of the log as far as it has been replayed.
+struct Kept {
+    slot: u32,
+    /// Not delivered before.
+    due: Time,
+    /// Dead, and waiting for room.
+    held: Option<(Departure, Option<String>)>,
+}
+
+/// The messages of the log. None stands on a list before all is replayed: what is on a list must not leave and come back, because lists are cleaned lazily.
+type Slots = BTreeMap<MessageId, Kept>;
 
 impl Engine {
     /// Replays the frames, then begins a new log with the state they give.
@@ -22,6 +32,9 @@ impl Engine {
         let mut slots = Slots::new();
         for record in frames.into_iter().flatten() {
             self.replay(record, &mut slots);
+        }
+        for (id, kept) in slots {
+            self.place(id, kept);
         }
         self.log = log;
         let snapshot = self.snapshot();
@@ -56,6 +69,7 @@ impl Engine {
             }
             Record::QueueDeleted { queue } => {
                 if self.line(queue).is_ok() {
+                    self.forget_messages_of(queue.index, slots);
                     self.remove_queue(queue);
                 }
             }
@@ -99,13 +113,13 @@ impl Engine {
             | Record::Removed { message, .. } => *message,
             _ => return,
         };
-        let Some(&slot) = slots.get(&message) else {
+        let Some(kept) = slots.get_mut(&message) else {
             return;
         };
         match record {
             // Whoever held it is gone with his process: it stays in its place, counted.
             Record::Leased { attempt, .. } => {
-                if let Some(resident) = self.messages.get_mut(slot) {
+                if let Some(resident) = self.messages.get_mut(kept.slot) {
                     let again = std::mem::replace(&mut resident.redelivered, true);
                     resident.attempt = attempt;
                     let index = resident.queue;
@@ -119,37 +133,32 @@ impl Engine {
                 reason,
                 ..
             } => {
+                kept.due = due;
+                let slot = kept.slot;
                 self.remember(message, reason);
-                self.replay_return(slot, attempt, due, cause);
+                self.replay_return(slot, attempt, cause);
             }
-            Record::Held { cause, detail, .. } => {
-                self.detach(slot);
-                self.hold(slot, None, cause, detail);
-            }
+            Record::Held { cause, detail, .. } => kept.held = Some((cause, detail)),
             Record::Removed { cause, .. } => {
-                self.detach(slot);
-                self.take_out(slot, cause, false);
+                let slot = kept.slot;
                 slots.remove(&message);
+                self.take_out(slot, cause, false);
             }
             _ => {}
         }
     }
 
-    fn replay_return(&mut self, slot: u32, attempt: u32, due: Time, cause: Return) {
+    fn replay_return(&mut self, slot: u32, attempt: u32, cause: Return) {
         let Some(resident) = self.messages.get_mut(slot) else {
             return;
         };
         resident.attempt = attempt;
-        let (index, id, state) = (resident.queue, resident.id, resident.state);
+        let index = resident.queue;
         let counts = &mut self.line_at(index).counts;
         match cause {
             Return::Nacked => counts.nacked += 1,
             Return::Released => counts.released += 1,
             Return::LeaseEnded => {}
-        }
-        if state == State::Ready && due > self.now {
-            self.detach(slot);
-            self.delay(index, Position { id, slot }, due);
         }
     }
 
@@ -173,17 +182,58 @@ impl Engine {
             level: accepted.level,
             redelivered: accepted.redelivered,
         };
-        let position = self.enter(resident, due);
-        slots.insert(id, position.slot);
+        self.memory += cost(&resident.body, resident.properties.as_ref());
+        let line = self.line_at(accepted.queue.index);
+        line.counts.produced += 1;
+        line.counts.ready += 1;
+        line.counts.bytes += resident.body.len() as u64;
+        let slot = self.messages.insert(resident);
+        let held = None;
+        slots.insert(id, Kept { slot, due, held });
+    }
+
+    /// Everything is replayed: the message takes its place.
+    fn place(&mut self, id: MessageId, kept: Kept) {
+        let Some(resident) = self.messages.get(kept.slot) else {
+            return;
+        };
+        let (index, expires_at) = (resident.queue, resident.expires_at);
+        let slot = kept.slot;
+        let position = Position { id, slot };
+        if expires_at < Time::NEVER {
+            let line = self.line_at(index);
+            line.waiting.expiring.push(position.due(expires_at));
+            self.watch(index, expires_at);
+        }
+        match kept.held {
+            Some((cause, detail)) => self.hold(slot, None, cause, detail),
+            None => self.reveal(index, position, kept.due),
+        }
+    }
+
+    fn forget_messages_of(&mut self, index: u32, slots: &mut Slots) {
+        let of_queue = |kept: &Kept| {
+            let resident = self.messages.get(kept.slot);
+            resident.is_some_and(|resident| resident.queue == index)
+        };
+        let gone: Vec<MessageId> = slots
+            .iter()
+            .filter(|(_, kept)| of_queue(kept))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            if let Some(kept) = slots.remove(&id) {
+                self.take_out(kept.slot, Departure::Taken, false);
+            }
+        }
     }
 
     fn replay_moved(&mut self, moved: Moved, slots: &mut Slots) {
         if let Some(from) = moved.from
-            && let Some(slot) = slots.remove(&from)
+            && let Some(kept) = slots.remove(&from)
         {
-            self.detach(slot);
-            let dead = moved.cause != crate::model::Departure::Taken;
-            self.take_out(slot, moved.cause, dead);
+            let dead = moved.cause != Departure::Taken;
+            self.take_out(kept.slot, moved.cause, dead);
         }
         self.replay_accepted(moved.to, slots);
     }

@@ -1,6 +1,7 @@
 //! The whole state as records, for the first frame of a new log.
 
 use crate::model::{Durability, Return, Time};
+use crate::queue::Position;
 use crate::store::{Record, Resident, State};
 
 use super::Engine;
@@ -84,14 +85,22 @@ impl Engine {
         }
     }
 
-    /// When a delayed message falls due; the past for every other.
+    /// When a message that waits for its time falls due, also behind its key's head; the past for every other.
     fn due_of(&self, slot: u32, resident: &Resident) -> Time {
-        if resident.state != State::Delayed {
+        let Some(Some(line)) = self.lines.get(resident.queue as usize) else {
             return Time(0);
-        }
-        self.lines[resident.queue as usize]
-            .as_ref()
-            .and_then(|line| line.waiting.delayed.find(resident.id.0, slot))
-            .unwrap_or(Time(0))
+        };
+        let due = match resident.state {
+            State::Delayed => line.waiting.delayed.find(resident.id.0, slot),
+            State::Parked => {
+                let properties = resident.properties.as_ref();
+                let key = properties.and_then(|properties| properties.key.as_deref());
+                let id = resident.id;
+                line.waiting
+                    .parked_due(key.unwrap_or_default(), Position { id, slot })
+            }
+            _ => None,
+        };
+        due.unwrap_or(Time(0))
     }
 }
