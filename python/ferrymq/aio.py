@@ -54,6 +54,9 @@ def open(
     return Broker(ferrymq.open(path, durability=durability, memory_limit=memory_limit, lease=lease))
 
 
+# The priority of a message that has none; small integers are one object each.
+_FIRST = 0
+
 # The most deliveries of one batch: one more is refused, and an endless iterator has an end.
 _BATCH = 100_000
 
@@ -138,6 +141,10 @@ async def _result(started: Any) -> Any:
     return started
 
 
+# Looked up once: one delivery after the other is made with it.
+_seen = ferrymq.Message.__new__
+
+
 class Delivery(ferrymq.Message):
     """A message that is yours until its lease ends; settle it with ack, nack, reject or release.
 
@@ -150,7 +157,7 @@ class Delivery(ferrymq.Message):
     _calls: Any
 
     def __new__(cls, delivery: ferrymq.Delivery, /) -> Self:
-        self = super().__new__(cls, delivery)
+        self = _seen(cls, delivery)
         self._delivery = self._calls = delivery
         return self
 
@@ -166,7 +173,9 @@ class Delivery(ferrymq.Message):
 
     async def ack(self, *, durable: bool = False) -> None:
         """Done with it. With durable=True it returns once that survives a power cut."""
-        await _result(self._calls.ack(durable=durable))
+        started = self._calls.ack() if durable is False else self._calls.ack(durable=durable)
+        if type(started) is _native.Pending:
+            await _answered(started)
 
     async def nack(self, delay: Duration | None = None, reason: str | None = None) -> None:
         """Not done: back after `delay`, or the queue's backoff."""
@@ -251,8 +260,13 @@ class Queue:
         timeout: Duration | None = None,
     ) -> int | None:
         """Put a message on the queue and return its id, once it is as safe as asked."""
-        id = await _result(
-            self._calls.produce(
+        # Spelled out, because it is the way of most messages: by identity, and without a tuple.
+        is_plain = json is ... and key is None and headers is None and content_type is None
+        is_plain = is_plain and correlation_id is None and reply_to is None and durability is None
+        if is_plain and delay is None and ttl is None and priority is _FIRST:
+            started = self._calls.produce(body, timeout=timeout)
+        else:
+            started = self._calls.produce(
                 body,
                 json=json,
                 key=key,
@@ -266,8 +280,9 @@ class Queue:
                 reply_to=reply_to,
                 timeout=timeout,
             )
-        )
-        return cast("int | None", id)
+        if type(started) is _native.Pending:
+            started = await _answered(started)
+        return cast("int | None", started)
 
     async def produce_many(
         self, items: Iterable[Body | ferrymq.Outgoing], *, timeout: Duration | None = None
@@ -279,8 +294,10 @@ class Queue:
         self, timeout: Duration | None = 0, *, auto_ack: bool = False
     ) -> Delivery | None:
         """Take the next message; None when there is none within the timeout (None: for ever)."""
-        delivery = await _result(self._calls.consume(timeout, auto_ack=auto_ack))
-        return None if delivery is None else Delivery(delivery)
+        started = self._calls.consume(timeout, auto_ack=auto_ack)
+        if type(started) is _native.Pending:
+            started = await _answered(started)
+        return None if started is None else Delivery(started)
 
     async def consume_many(
         self, max_messages: int, timeout: Duration | None = 0, *, auto_ack: bool = False

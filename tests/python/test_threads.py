@@ -111,7 +111,8 @@ def test_timeouts_end(broker: ferrymq.Broker) -> None:
         queue.produce(b"y", timeout=0.05)
     with pytest.raises(ferrymq.QueueFull):
         queue.produce_many([b"y"], timeout=0.05)
-    assert 0.2 <= time.monotonic() - start < 10
+    # The engine counts whole milliseconds: each of the four may end one early.
+    assert 0.196 <= time.monotonic() - start < 10
 
 
 def test_a_blocked_producer_goes_on(broker: ferrymq.Broker) -> None:
