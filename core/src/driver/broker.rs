@@ -218,7 +218,7 @@ impl Broker {
         self.at_once(|state| state.engine.ack_at_once(now, token), now)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn at_once<T>(&self, act: impl FnOnce(&mut State) -> Result<T>, now: Time) -> Result<T> {
         let mut woken = Vec::new();
         let mut state = self.shared.lock();
@@ -272,7 +272,7 @@ impl Broker {
     }
 
     /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
         if self.shared.clock.is_real() {
             let due = state.engine.deadline();

@@ -17,7 +17,7 @@ use super::{Engine, Outcome, Reply, Step, Wait};
 
 impl Engine {
     /// Takes one message (`max` is `None`) or several; waits for the first if there is none.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn consume(
         &mut self,
         queue: QueueId,
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// What there is for a consumer; `None` when there is nothing.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn hand_to(&mut self, index: u32, waiter: Waiter) -> Option<Reply> {
         let Some(max) = waiter.max else {
             let position = self.next_ready(index)?;
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Hands a message over: its lease begins and its attempt is counted now.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn hand_over(
         &mut self,
         index: u32,

@@ -1,8 +1,8 @@
 //! The way in: produce, publish, transactions; room; acceptance.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{
     BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, KEY_BYTES_MAX, MESSAGE_OVERHEAD_BYTES,
     TRANSACTION_OPERATIONS_MAX,
@@ -32,7 +32,7 @@ pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
 }
 
 impl Engine {
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn produce(&mut self, queue: QueueId, message: Outgoing, wait: Wait) -> Step {
         match self.admit(queue, &message)? {
             Some(level) => {
@@ -44,7 +44,7 @@ impl Engine {
     }
 
     /// How safe the message will be if it can come in at once; `None` if room has to be made or waited for. Errors: it may never come in.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn admit(&self, queue: QueueId, message: &Outgoing) -> Result<Option<Durability>> {
         message.check()?;
         let spec = &self.topology.queue(queue)?.spec;
@@ -248,7 +248,7 @@ impl Engine {
     }
 
     /// Gives a message its id and lets it in. There is room.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn accept(&mut self, index: u32, message: Outgoing, level: Durability) -> MessageId {
         self.last_message.0 += 1;
         let id = self.last_message;
@@ -302,7 +302,7 @@ impl Engine {
     }
 
     /// Puts a message into its queue: the same for new, moved and recovered ones.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn enter(&mut self, mut resident: Resident, due: Time) -> Position {
         let (index, priority, level) = (resident.queue, resident.priority, resident.level);
         let (id, expires_at) = (resident.id, resident.expires_at);

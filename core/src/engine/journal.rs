@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// Answers now if the frame of this step is as safe as asked, else when it is.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn confirm(&mut self, level: Durability, reply: Reply) -> Answer {
         let Some(lsn) = self.wait_for(level) else {
             return Answer::Done(Ok(reply));

@@ -19,8 +19,9 @@ mod snapshot;
 mod timing;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
+use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{LEASE_MS_DEFAULT, MEMORY_BYTES_DEFAULT};
 use crate::model::{
     CallId, Durability, Error, ErrorKind, MessageId, QueueId, Result, SessionId, Span, Time,
@@ -221,7 +222,7 @@ impl Engine {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn dispatch(&mut self, command: Command) -> Step {
         match command {
             Command::Produce {
@@ -270,7 +271,7 @@ impl Engine {
     }
 
     /// Turns the end of a step into an answer. The frame of the step is closed here, so that what waits for it knows its number.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn conclude(&mut self, step: Step) -> Answer {
         match step {
             Ok(Outcome::Now(reply)) => Answer::Done(Ok(reply)),

@@ -15,7 +15,7 @@ use super::{Engine, Outcome, Reply, Step};
 const DONE: Outcome = Outcome::Once(Durability::Written, Reply::Done);
 
 impl Engine {
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn ack(&mut self, token: Token, durable: bool) -> Step {
         let lease = self.close_lease(token)?;
         self.depart(lease.slot, Departure::Acked);
