@@ -1,9 +1,13 @@
-// Builds the npm package into wasm/dist: cargo -> wasm-bindgen -> wasm-opt -> inlining -> tsc. Does nothing when nothing changed.
+// Builds the npm package into wasm/dist: cargo -> wasm-bindgen -> wasm-opt -> inlining -> tsc -> esbuild. Does nothing when nothing changed.
 //
 //   node wasm/build.mjs [--force]
 //
 // FERRYMQ_WASM_CARGO   rustup (default): the toolchain in PATH, which has the target wasm32-unknown-unknown.
-//                      debian: Debian's rustc and cargo in /usr/bin, which build the standard library from Debian's rust-web-src.
+//                      debian: Debian's rustc and cargo in /usr/bin, with Debian's rust-web-src.
+//
+// Where the standard library's source is (rustup component add rust-src; rust-web-src), it is compiled along, for size and without the texts of
+// panics: a fifth of the module. These are options that the compiler does not call stable yet. Without the source the module is larger, and the same.
+//
 // FERRYMQ_WASM_BINDGEN the wasm-bindgen program; default: target/tools/bin, then cargo's, then PATH. It must be of the crate's version.
 
 import { execFileSync } from "node:child_process";
@@ -30,6 +34,8 @@ const DIST = join(HERE, "dist");
 const NATIVE = join(PKG, "native");
 const TARGET = "wasm32-unknown-unknown";
 const WASM = "ferrymq_wasm_bg.wasm";
+const LINKER = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER";
+const ENTRIES = ["node", "browser", "testing.node", "testing.browser"];
 const BINDGEN_VERSION = "0.2.130";
 // Of what Rust emits for this target, what every browser of the last years runs.
 const WASM_FEATURES = [
@@ -83,7 +89,7 @@ function buildNative() {
     built,
   ]);
   const wasm = join(NATIVE, WASM);
-  run(tool("wasm-opt"), ["-O3", "-Oz", ...WASM_FEATURES, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
+  run(tool("wasm-opt"), ["-O3", ...WASM_FEATURES, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
   writeInline(wasm);
 }
 
@@ -91,28 +97,38 @@ function buildNative() {
 function cargo() {
   const args = ["build", "-p", "ferrymq-wasm", "--lib", "--profile", "wasm", "--target", TARGET];
   const shared = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  if (toolchain === "rustup") {
-    run(process.env.CARGO ?? "cargo", args);
+  const program = toolchain === "debian" ? "/usr/bin/cargo" : (process.env.CARGO ?? "cargo");
+  const env = toolchain === "debian" ? { RUSTC: "/usr/bin/rustc", [LINKER]: rustLld() } : {};
+  const rustc = toolchain === "debian" ? "/usr/bin/rustc" : "rustc";
+  if (!existsSync(join(sysroot(rustc), "lib", "rustlib", "src", "rust", "library", "std"))) {
+    if (toolchain === "debian") fail("Debian's rust-web-src is missing; install it with apt-get");
+    console.error(
+      "wasm/build.mjs: no source of the standard library (rustup component add rust-src): the module will be larger",
+    );
+    run(program, args);
     return join(shared, TARGET, "wasm", "ferrymq_wasm.wasm");
   }
-  // Another compiler than the native one: it has a target directory of its own.
-  const own = join(shared, "debian-wasm");
-  run("/usr/bin/cargo", [...args, "-Zbuild-std=std,panic_abort"], {
+  // Another standard library than everybody else's: it has a target directory of its own.
+  const own = join(shared, `wasm-${toolchain}`);
+  run(program, [...args, "-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"], {
+    ...env,
     RUSTC_BOOTSTRAP: "1",
-    RUSTC: "/usr/bin/rustc",
+    RUSTFLAGS: "-Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none -Zlocation-detail=none",
     CARGO_TARGET_DIR: own,
-    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: rustLld(),
   });
   return join(own, TARGET, "wasm", "ferrymq_wasm.wasm");
+}
+
+function sysroot(rustc) {
+  return execFileSync(rustc, ["--print", "sysroot"], { encoding: "utf8" }).trim();
 }
 
 /** The linker for wasm: Debian's, or that of the rustup toolchain. */
 function rustLld() {
   const candidates = ["/usr/bin/rust-lld", "/usr/bin/wasm-ld"];
   try {
-    const sysroot = execFileSync("rustc", ["--print", "sysroot"], { encoding: "utf8" }).trim();
     const host = /host: (.*)/.exec(execFileSync("rustc", ["-vV"], { encoding: "utf8" }))[1];
-    candidates.unshift(join(sysroot, "lib", "rustlib", host, "bin", "rust-lld"));
+    candidates.unshift(join(sysroot("rustc"), "lib", "rustlib", host, "bin", "rust-lld"));
   } catch {
     // No rustup toolchain in PATH: Debian's own linker does.
   }
@@ -150,12 +166,41 @@ function writeInline(wasm) {
 }
 
 function buildTypeScript() {
+  const compiled = join(PKG, "ts");
+  rmSync(compiled, { recursive: true, force: true });
   rmSync(DIST, { recursive: true, force: true });
-  mkdirSync(join(DIST, "native"), { recursive: true });
+  mkdirSync(DIST, { recursive: true });
   run(tool("tsc"), ["-p", join(HERE, "tsconfig.json")]);
-  for (const file of readdirSync(NATIVE)) {
-    if (!file.endsWith("_bg.wasm.d.ts")) copyFileSync(join(NATIVE, file), join(DIST, "native", file));
-  }
+  mkdirSync(join(compiled, "native"));
+  for (const file of ["ferrymq_wasm.js", "inline.js"]) copyFileSync(join(NATIVE, file), join(compiled, "native", file));
+  run(tool("esbuild"), [
+    ...ENTRIES.map((entry) => join(compiled, `${entry}.js`)),
+    "--bundle",
+    "--splitting",
+    "--minify",
+    "--format=esm",
+    "--target=es2022",
+    "--platform=neutral",
+    "--external:node:*",
+    "--chunk-names=chunk-[hash]",
+    "--log-level=warning",
+    `--outdir=${DIST}`,
+  ]);
+  copyFileSync(join(NATIVE, WASM), join(DIST, "ferrymq.wasm"));
+  for (const file of declarations(compiled)) copyFileSync(join(compiled, file), join(DIST, file));
+}
+
+/** The declarations that the entries lead to. */
+function declarations(directory) {
+  const found = new Set();
+  const follow = (file) => {
+    if (found.has(file)) return;
+    found.add(file);
+    const text = readFileSync(join(directory, file), "utf8");
+    for (const [, name] of text.matchAll(/from "\.\/([^"]+)\.js"/g)) follow(`${name}.d.ts`);
+  };
+  for (const entry of ENTRIES) follow(`${entry}.d.ts`);
+  return found;
 }
 
 function tool(name) {

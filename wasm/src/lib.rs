@@ -15,17 +15,3 @@ mod verbs;
 mod wire;
 
 pub use native::Native;
-
-use wasm_bindgen::prelude::wasm_bindgen;
-
-#[wasm_bindgen(raw_module = "../trap.js")]
-extern "C" {
-    /// Keeps the text of a panic for the error that JavaScript makes of the trap that follows it.
-    fn panicked(text: &str);
-}
-
-/// Runs once when the module is instantiated.
-#[wasm_bindgen(start)]
-pub fn start() {
-    std::panic::set_hook(Box::new(|info| panicked(&info.to_string())));
-}

@@ -3,7 +3,6 @@
 import type { Clock } from "./clock.js";
 import { FerryError, refusal } from "./errors.js";
 import type { Native } from "./native/ferrymq_wasm.js";
-import { lastPanic } from "./trap.js";
 import { Writer } from "./writer.js";
 
 const DONE = 0;
@@ -347,7 +346,7 @@ export class Core {
     }
     const broken = new FerryError(
       "StoreFailed",
-      `the engine stopped: ${lastPanic() || error.message}; open the broker anew and report this`,
+      `the engine stopped: ${error.message}; open the broker anew and report this`,
       { cause: error },
     );
     this.end(broken);

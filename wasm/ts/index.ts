@@ -2,4 +2,4 @@
 
 export type * from "./api.js";
 export { type ErrorCode, FerryError } from "./errors.js";
-export { outgoing } from "./sending.js";
+export { outgoing } from "./outgoing.js";

@@ -4,5 +4,5 @@ import { readFile } from "node:fs/promises";
 
 /** Reads the module from the package. */
 export async function load(): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(new URL("./native/ferrymq_wasm_bg.wasm", import.meta.url)));
+  return new Uint8Array(await readFile(new URL("./ferrymq.wasm", import.meta.url)));
 }

@@ -1,9 +1,10 @@
 // A message on its way in: body and options to what the engine reads.
 
-import type { MessageOptions, Outgoing } from "./api.js";
+import type { MessageOptions } from "./api.js";
 import { durability, integer, known, optionalDuration, optionalText } from "./checks.js";
 import { invalid, shown } from "./errors.js";
 import { writeHeaders } from "./headers.js";
+import { OutgoingMessage } from "./outgoing.js";
 import type { Writer } from "./writer.js";
 
 const PRIORITY_MAX = 254;
@@ -29,27 +30,6 @@ export const MESSAGE_OPTIONS = [
 ] as const;
 
 const OUTGOING_OPTIONS: ReadonlySet<string> = new Set(MESSAGE_OPTIONS);
-
-class OutgoingMessage implements Outgoing {
-  readonly body: Outgoing["body"];
-  readonly options: MessageOptions;
-
-  constructor(body: Outgoing["body"], options: MessageOptions) {
-    this.body = body;
-    this.options = options;
-  }
-}
-
-/**
- * A message of a batch with options of its own.
- *
- * ```ts
- * await orders.produceMany([outgoing("first", { priority: 2 }), "second"]);
- * ```
- */
-export function outgoing(body: Outgoing["body"], options: MessageOptions = {}): Outgoing {
-  return new OutgoingMessage(body, options);
-}
 
 /** The numbers of a message: what does not travel as bytes. */
 export interface Numbers {
