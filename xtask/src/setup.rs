@@ -56,6 +56,7 @@ fn wasm_target() -> Outcome<()> {
         .answer();
     let there = library.is_some_and(|library| Path::new(&library).is_dir());
     if there {
+        standard_library_source();
         return choose_wasm_toolchain("rustup");
     }
     say(&format!(
@@ -66,6 +67,7 @@ fn wasm_target() -> Outcome<()> {
         .run()
         .is_ok()
     {
+        standard_library_source();
         return choose_wasm_toolchain("rustup");
     }
     if !Path::new("/usr/lib/rustlib/src").is_dir()
@@ -75,6 +77,29 @@ fn wasm_target() -> Outcome<()> {
         apt_install(&["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"])?;
     }
     choose_wasm_toolchain("debian")
+}
+
+/// With its source the standard library is compiled along, for size; without it the wasm module is a fifth larger, so that it is tried and no more.
+fn standard_library_source() {
+    let there = Run::new("rustc")
+        .args(["--print", "sysroot"])
+        .answer()
+        .is_some_and(|sysroot| {
+            Path::new(&sysroot)
+                .join("lib/rustlib/src/rust/library/std")
+                .is_dir()
+        });
+    if there {
+        return;
+    }
+    say("the standard library's source is missing, rustup adds it to the toolchain");
+    if Run::new("rustup")
+        .args(["component", "add", "rust-src"])
+        .run()
+        .is_err()
+    {
+        say("rustup cannot add it; the wasm module will be larger than it should be");
+    }
 }
 
 fn choose_wasm_toolchain(name: &str) -> Outcome<()> {
