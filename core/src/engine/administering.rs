@@ -1,5 +1,6 @@
 //! What exists and how it looks: declare, alter, delete, purge, bind, peek, statistics, sessions.
 
+use crate::model::collections::sorted;
 use crate::model::{
     BrokerStats, Departure, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, QueueId,
     QueueOptions, QueueSpec, QueueStats, Result,
@@ -187,7 +188,7 @@ impl Engine {
                 .is_some_and(|m| m.id == position.id && m.state != State::Leased)
         });
         // A message in two lists would be counted twice: an expired one may have left its mark behind.
-        drained.sort_unstable();
+        let mut drained = sorted(drained);
         drained.dedup();
         drained
     }

@@ -1,6 +1,7 @@
 //! The whole state as records, for the first frame of a new log.
 
-use crate::model::{Durability, Return, Time};
+use crate::model::collections::sorted;
+use crate::model::{Durability, MessageId, Return, Time};
 use crate::queue::Position;
 use crate::store::{Record, Resident, State};
 
@@ -44,14 +45,15 @@ impl Engine {
                 pattern: binding.pattern.clone(),
             }));
         }
-        let mut kept: Vec<(u32, &Resident)> = self
+        let logged = self
             .messages
             .iter()
-            .filter(|(_, resident)| resident.level > Durability::Memory)
-            .collect();
-        kept.sort_by_key(|(_, resident)| resident.id);
-        for (slot, resident) in kept {
-            self.keep(slot, resident, &mut records);
+            .filter(|(_, resident)| resident.level > Durability::Memory);
+        let ids = logged.map(|(slot, resident)| (resident.id, slot)).collect();
+        for (_, slot) in sorted::<(MessageId, u32)>(ids) {
+            if let Some(resident) = self.messages.get(slot) {
+                self.keep(slot, resident, &mut records);
+            }
         }
         records
     }

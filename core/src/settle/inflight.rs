@@ -1,5 +1,6 @@
 //! The messages that are out: one lease for each.
 
+use crate::model::collections::sorted;
 use crate::model::{DeliveryNo, Error, ErrorKind, MessageId, Result, SessionId, Time, Token};
 
 /// One message in one consumer's hands.
@@ -123,21 +124,20 @@ impl InFlight {
     /// The leases that `which` chooses, as tokens, in the order in which they were opened.
     #[must_use]
     pub fn tokens(&self, which: impl Fn(&Lease) -> bool) -> Vec<Token> {
-        let mut tokens: Vec<Token> = self
-            .places
-            .iter()
-            .enumerate()
-            .filter_map(|(place, lease)| Some((place, lease.as_ref()?)))
-            .filter(|(_, lease)| which(lease))
-            .map(|(place, lease)| Token {
+        let places = self.places.iter().enumerate();
+        let chosen = places.filter_map(|(place, lease)| {
+            let lease = lease.as_ref().filter(|lease| which(lease))?;
+            Some((lease.delivery, place as u32, lease.message))
+        });
+        sorted(chosen.collect())
+            .into_iter()
+            .map(|(delivery, lease, message)| Token {
                 epoch: self.epoch,
-                lease: place as u32,
-                delivery: lease.delivery,
-                message: lease.message,
+                lease,
+                delivery,
+                message,
             })
-            .collect();
-        tokens.sort_by_key(|token| token.delivery);
-        tokens
+            .collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::model::collections::sorted;
+
 use super::format;
 use super::record::Record;
 use super::ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
@@ -211,8 +213,8 @@ impl Log {
         })
     }
 
-    fn listed(&mut self, mut files: Vec<(FileId, u64)>) {
-        files.sort_unstable();
+    fn listed(&mut self, files: Vec<(FileId, u64)>) {
+        let files = sorted(files);
         self.file = FileId(files.last().map_or(0, |(file, _)| file.0) + 1);
         self.stale = files.iter().map(|(file, _)| *file).collect();
         self.phase = Phase::Reading { left: files.into() };
