@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import random
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -409,3 +411,55 @@ def test_awaitables_are_coroutines() -> None:
             await call
 
     asyncio.run(main())
+
+
+def test_cancellation_under_load_loses_nothing() -> None:
+    """Threads produce, two loops consume and cancel: each message is acked exactly once."""
+    count, producers = 6_000, 3
+    acked: Counter[bytes] = Counter()
+    lock = threading.Lock()
+
+    with ferrymq.open() as broker:
+        queue = broker.queue("q", max_attempts=None, capacity=200, overflow="block")
+
+        def produce(first: int) -> None:
+            for number in range(first, count, producers):
+                queue.produce(str(number))
+
+        async def settle(delivery: ferrymq.aio.Delivery | None) -> None:
+            if delivery is None:
+                return
+            body = delivery.body
+            await delivery.ack()
+            with lock:
+                acked[body] += 1
+                if len(acked) == count:
+                    broker.close()
+
+        async def consume(own: ferrymq.aio.Queue) -> None:
+            async for delivery in own:
+                await settle(delivery)
+
+        async def cancel(own: ferrymq.aio.Queue, chance: random.Random) -> None:
+            while True:
+                task = asyncio.create_task(own.consume(None))
+                await turns(chance.randrange(6))
+                task.cancel()
+                try:
+                    await settle(await task)
+                except asyncio.CancelledError:
+                    continue
+                except ferrymq.Closed:
+                    return
+
+        async def loop(seed: int) -> None:
+            own = await broker.aio.queue("q")
+            await asyncio.gather(consume(own), cancel(own, random.Random(seed)))
+
+        with ThreadPoolExecutor(producers + 2) as pool:
+            futures = [pool.submit(produce, first) for first in range(producers)]
+            futures += [pool.submit(asyncio.run, loop(seed)) for seed in (1, 2)]
+            for future in futures:
+                future.result(timeout=60)
+    assert len(acked) == count
+    assert set(acked.values()) == {1}
