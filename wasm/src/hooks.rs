@@ -16,8 +16,8 @@ impl Native {
         self.forget_results();
         self.config.epoch = epoch;
         let engine = match self.disk {
-            None => Engine::memory(self.config.clone()),
-            Some(_) => Engine::open(self.config.clone(), time(now)),
+            None => Engine::memory(self.config),
+            Some(_) => Engine::open(self.config, time(now)),
         };
         self.engine = Some(engine);
         self.pump(time(now));

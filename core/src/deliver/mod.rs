@@ -41,7 +41,7 @@ impl Turns {
 
     /// Whose turn it is.
     #[must_use]
-    pub fn next(&mut self) -> Option<Waiter> {
+    pub fn next_in_turn(&mut self) -> Option<Waiter> {
         self.line.pop_front()
     }
 

@@ -174,7 +174,7 @@ impl Engine {
             if line.counts.ready == 0 {
                 return;
             }
-            let Some(waiter) = line.consumers.next() else {
+            let Some(waiter) = line.consumers.next_in_turn() else {
                 return;
             };
             match self.hand_to(index, waiter) {
