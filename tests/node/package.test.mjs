@@ -93,7 +93,7 @@ await broker.close();
 
 const WRONG = [
   ['await (await open()).queue("q", { capasity: 1 })', "capasity"],
-  ['await (await (await open()).queue("q")).produce(5n)', "bigint"],
+  ['await (await (await open()).queue("q")).produce(5n)', "Body"],
   ['(await (await (await open()).queue("q")).consume()).ack()', "undefined"],
   ['await open({ storage: "cloud" })', "cloud"],
 ];
