@@ -1,13 +1,12 @@
 //! A message as it is seen, and a delivery: a message that is the caller's until its lease ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ferrymq_core::engine::Command;
 use ferrymq_core::model::{self, ErrorKind, Properties, Time, Token};
 use pyo3::exceptions::{PyException, PyResourceWarning};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDateTime, PyDict, PyString};
 
 use crate::call::{Source, submit};
@@ -33,7 +32,7 @@ pub struct Message {
     /// The queue it came from. The object, not what it shares: one count less to keep atomically for every message.
     from: Py<Queue>,
     /// Made when it is first asked for; most services ask once, some never.
-    body: PyOnceLock<Py<PyBytes>>,
+    body: OnceLock<Py<PyBytes>>,
     /// Here rather than in `Delivery`, so that dropping a delivery needs one object only.
     lease: Option<Lease>,
 }
@@ -57,7 +56,7 @@ impl Message {
         Message {
             message,
             from,
-            body: PyOnceLock::new(),
+            body: OnceLock::new(),
             lease,
         }
     }
@@ -181,10 +180,14 @@ impl Message {
 
     /// The body, as bytes.
     #[getter]
-    fn body<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.body
-            .get_or_init(py, || PyBytes::new(py, &self.message.body).unbind())
-            .bind(py)
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        if let Some(made) = self.body.get() {
+            return made.bind(py).clone();
+        }
+        let made = PyBytes::new(py, &self.message.body);
+        // Whoever comes second gives away his own. pyo3's lock would let go of the GIL to make the first.
+        let first = self.body.get_or_init(|| made.unbind());
+        first.bind(py).clone()
     }
 
     /// The body as text. Raises InvalidArgument if it is not UTF-8.
