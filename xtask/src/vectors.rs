@@ -200,3 +200,58 @@ fn differences(file: &str, homes: &[Home]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(runner: &'static str, lines: &[&str]) -> Home {
+        let mut home = Home {
+            runner,
+            results: BTreeMap::new(),
+            broken: None,
+            took: Duration::ZERO,
+        };
+        for line in lines {
+            if let Err(wrong) = home.read(line) {
+                home.broken = Some(wrong);
+            }
+        }
+        home
+    }
+
+    fn failed(homes: &[Home]) -> u64 {
+        report(Path::new("."), homes).failed
+    }
+
+    const GOOD: &str =
+        r#"{"home": "rust", "file": "a.json", "name": "a", "ok": true, "detail": ""}"#;
+
+    #[test]
+    fn a_home_that_differs_is_counted() {
+        assert_eq!(failed(&[home("rust", &[GOOD])]), 0);
+        let bad =
+            r#"{"home": "node", "file": "a.json", "name": "a", "ok": false, "detail": "step 1"}"#;
+        assert_eq!(failed(&[home("rust", &[GOOD]), home("node", &[bad])]), 1);
+    }
+
+    #[test]
+    fn a_home_that_leaves_a_scenario_out_is_counted() {
+        assert_eq!(failed(&[home("rust", &[GOOD]), home("node", &[])]), 1);
+        // Both of the browser's threads.
+        assert_eq!(failed(&[home("rust", &[GOOD]), home("browser", &[])]), 2);
+    }
+
+    #[test]
+    fn a_runner_that_says_something_else_is_broken() {
+        for line in [
+            "hello",
+            "{}",
+            r#"{"home": "rust", "file": "a.json", "ok": false}"#,
+        ] {
+            assert!(home("rust", &[line]).broken.is_some(), "{line}");
+        }
+        assert!(home("rust", &[GOOD, GOOD]).broken.is_some(), "twice");
+        assert_eq!(failed(&[home("rust", &[])]), 1, "nothing at all");
+    }
+}
