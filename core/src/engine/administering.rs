@@ -163,6 +163,7 @@ impl Engine {
         for set in [
             &mut self.blocked,
             &mut self.freed,
+            &mut self.unserved,
             &mut self.holding,
             &mut self.hiding,
         ] {

@@ -166,28 +166,27 @@ impl Engine {
         }
     }
 
-    /// Gives what is ready to those who wait for it.
+    /// Something is ready: whoever waits for it is served at the end of the step, so that a batch is there as a whole.
     #[inline]
     pub(super) fn serve(&mut self, index: u32) {
-        while !self.line_at(index).consumers.is_empty() {
-            let line = self.line_at(index);
-            if line.counts.ready == 0 {
-                return;
-            }
-            let Some(waiter) = line.consumers.next_in_turn() else {
+        if !self.line_at(index).consumers.is_empty() {
+            self.unserved.insert(index);
+        }
+    }
+
+    /// Gives what is ready to those who wait for it, in their order.
+    pub(super) fn serve_waiting(&mut self, index: u32) {
+        while let Some(Some(line)) = self.lines.get_mut(index as usize)
+            && line.counts.ready > 0
+            && let Some(waiter) = line.consumers.next_in_turn()
+        {
+            let Some(reply) = self.hand_to(index, waiter) else {
+                self.line_at(index).consumers.rejoin(waiter);
                 return;
             };
-            match self.hand_to(index, waiter) {
-                Some(reply) => {
-                    self.calls.remove(waiter.call);
-                    let outcome = Outcome::Once(Durability::Written, reply);
-                    self.conclude_later(waiter.call, outcome);
-                }
-                None => {
-                    self.line_at(index).consumers.rejoin(waiter);
-                    return;
-                }
-            }
+            self.calls.remove(waiter.call);
+            let outcome = Outcome::Once(Durability::Written, reply);
+            self.conclude_later(waiter.call, outcome);
         }
     }
 }

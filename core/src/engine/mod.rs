@@ -123,6 +123,8 @@ pub struct Engine {
     blocked: BTreeSet<u32>,
     /// Queues with room that somebody may wait for.
     freed: BTreeSet<u32>,
+    /// Queues with a message that somebody may wait for.
+    unserved: BTreeSet<u32>,
     /// Queues whose dead letters are held, to be tried again when what exists changes.
     holding: BTreeSet<u32>,
     /// Whether somebody waits because the broker's memory, not his queue, is full.
@@ -159,6 +161,7 @@ impl Engine {
             next_due: Time::NEVER,
             blocked: BTreeSet::new(),
             freed: BTreeSet::new(),
+            unserved: BTreeSet::new(),
             holding: BTreeSet::new(),
             memory_short: false,
             randomness: Randomness::new(config.seed),
@@ -307,11 +310,14 @@ impl Engine {
         }
     }
 
-    /// What every step ends with: those who wait for room are served, the frame is closed.
+    /// What every step ends with: those who wait for a message or for room are served, the frame is closed.
     #[inline]
     fn finish_step(&mut self) {
-        if !self.freed.is_empty() {
+        while !(self.freed.is_empty() && self.unserved.is_empty()) {
             self.use_room();
+            if let Some(index) = self.unserved.pop_first() {
+                self.serve_waiting(index);
+            }
         }
         if self.log.is_some() {
             self.close_frame();
