@@ -7,9 +7,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { serve } from "../../examples/browser/serve.mjs";
 import { scenarioFiles } from "../node/vectors/files.mjs";
 import { launch } from "./chromium.mjs";
-import { serve } from "./serve.mjs";
 
 const PAGE = "<!doctype html><title>FerryMQ vectors</title>";
 
