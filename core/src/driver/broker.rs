@@ -130,13 +130,14 @@ impl Broker {
         self.shared.clock.now()
     }
 
-    /// How long a call with this timeout waits: `None` for ever, zero not at all.
+    /// How long a call with this timeout waits: `None` for ever, zero not at all. Never less than was asked: of the millisecond that now runs, a part is over.
     #[must_use]
     pub fn wait(&self, timeout: Option<Span>) -> Wait {
+        let begun = Span(u64::from(self.shared.clock.is_real()));
         match timeout {
             None => Wait::Forever,
             Some(Span(0)) => Wait::No,
-            Some(span) => Wait::Until(self.now().after(span)),
+            Some(span) => Wait::Until(self.now().after(begun).after(span)),
         }
     }
 

@@ -83,13 +83,13 @@ impl Backoff {
         if !self.factor.is_finite() || self.factor < 1.0 {
             return Err(Error::invalid(format!(
                 "backoff.factor is {}; it must be a number of at least 1",
-                self.factor
+                thousandths(self.factor)
             )));
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             return Err(Error::invalid(format!(
                 "backoff.jitter is {}; it must be between 0 and 1",
-                self.jitter
+                thousandths(self.jitter)
             )));
         }
         check_span("backoff.initial", self.initial, 0, SPAN_MS_MAX)?;
@@ -252,9 +252,10 @@ impl QueueSpec {
                 if let Some(value) = &passed.$field
                     && *value != self.$field
                 {
+                    let (there, here) = (self.$field.shown(), value.shown());
                     return Err(Error::new(ErrorKind::QueueConflict, format!(
-                        "queue {name:?} exists with {} = {:?}, this declares {:?}; declare it with the same value, leave the option out, or alter the queue",
-                        stringify!($field), self.$field, value
+                        "queue {name:?} exists with {} = {there}, this declares {here}; declare it with the same value, leave the option out, or alter the queue",
+                        stringify!($field)
                     )));
                 }
             )*};
@@ -313,6 +314,64 @@ impl QueueSpec {
             DeadLetter::Off => Ok(()),
         }
     }
+}
+
+/// A value of an option as it stands in a message to people.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map_or_else(|| "none".to_owned(), T::shown)
+    }
+}
+
+macro_rules! shown_as {
+    ($($kind:ty: $value:ident => $text:expr),* $(,)?) => {$(
+        impl Shown for $kind {
+            fn shown(&self) -> String {
+                let $value = self;
+                $text
+            }
+        }
+    )*};
+}
+
+shown_as! {
+    u64: number => number.to_string(),
+    u32: number => number.to_string(),
+    bool: flag => flag.to_string(),
+    Span: span => format!("{} ms", span.0),
+    Durability: level => format!("{:?}", level.name()),
+    Overflow: policy => match policy {
+        Overflow::Reject => "\"reject\"",
+        Overflow::DropOldest => "\"drop_oldest\"",
+        Overflow::Block => "\"block\"",
+    }.to_owned(),
+    Backoff: backoff => format!(
+        "{} ms times {} up to {} ms, jitter {}",
+        backoff.initial.0,
+        thousandths(backoff.factor),
+        backoff.max.0,
+        thousandths(backoff.jitter)
+    ),
+    DeadLetter: target => match target {
+        DeadLetter::Default => "the default".to_owned(),
+        DeadLetter::Queue(name) => format!("{name:?}"),
+        DeadLetter::Exchange(exchange, key) => format!("({exchange:?}, {key:?})"),
+        DeadLetter::Off => "off".to_owned(),
+    },
+}
+
+/// A factor with three decimals, by whole numbers: printing floats exactly would bring 10 KB into WebAssembly.
+fn thousandths(value: f64) -> String {
+    if !value.is_finite() {
+        return "not a finite number".to_owned();
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    let whole = (value.abs() * 1000.0).round() as u64;
+    format!("{sign}{}.{:03}", whole / 1000, whole % 1000)
 }
 
 fn check_span(what: &str, Span(ms): Span, min: u64, max: u64) -> Result<()> {
