@@ -14,9 +14,11 @@ mod event;
 mod journal;
 mod line;
 mod recover;
+mod room;
 mod settling;
 mod snapshot;
 mod timing;
+mod transacting;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

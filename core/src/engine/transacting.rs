@@ -1,0 +1,202 @@
+//! Publish and transactions: all operations or none.
+
+use std::sync::Arc;
+
+use crate::model::collections::{BTreeMap, BTreeSet};
+use crate::model::limits::{KEY_BYTES_MAX, TRANSACTION_OPERATIONS_MAX};
+use crate::model::{Durability, Error, ErrorKind, ExchangeId, Outgoing, Result};
+use crate::produce::Load;
+use crate::queue::Position;
+use crate::route::matches;
+
+use super::entering::{check_batch, cost};
+use super::{Engine, Operation, Outcome, Reply, Step};
+
+impl Engine {
+    pub(super) fn publish(
+        &mut self,
+        exchange: ExchangeId,
+        key: &str,
+        message: Outgoing,
+        mandatory: bool,
+    ) -> Step {
+        let operation = Operation::Publish {
+            exchange,
+            key: key.to_owned(),
+            message,
+            mandatory,
+        };
+        match self.transact(vec![operation])? {
+            Outcome::Once(level, Reply::Transaction(replies)) => {
+                let reply = replies.into_iter().next();
+                Ok(Outcome::Once(level, reply.unwrap_or(Reply::Count(0))))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// The queues that a key reaches, each once, in the order of the bindings. Errors: `NotFound`, `Unroutable`.
+    pub(super) fn targets(&self, exchange: ExchangeId, key: &str) -> Result<Vec<u32>> {
+        let exchange = self.topology.exchange(exchange)?;
+        let mut seen = BTreeSet::new();
+        let bindings = exchange.bindings.iter();
+        Ok(bindings
+            .filter(|binding| matches(exchange.kind, &binding.pattern, key))
+            .map(|binding| binding.queue.index)
+            .filter(|index| seen.insert(*index))
+            .collect())
+    }
+
+    /// All operations or none: first everything is checked against what is there, then everything is done.
+    pub(super) fn transact(&mut self, operations: Vec<Operation>) -> Step {
+        let plan = self.plan_transaction(&operations)?;
+        for drops in plan.drops {
+            self.drop_oldest(&drops);
+        }
+        let mut level = Durability::Memory;
+        let mut replies = Vec::with_capacity(operations.len());
+        let mut targets = plan.targets.into_iter();
+        for operation in operations {
+            replies.push(match operation {
+                Operation::Produce { queue, message } => {
+                    let own = self.level_of(queue.index, &message);
+                    level = level.max(own);
+                    Reply::Produced(self.accept(queue.index, message, own))
+                }
+                Operation::Publish { key, message, .. } => {
+                    let reached = targets.next().unwrap_or_default();
+                    level = level.max(self.copy_to(&reached, &key, message));
+                    Reply::Count(reached.len() as u64)
+                }
+                Operation::Ack { token } => {
+                    level = level.max(self.config.durability);
+                    self.ack(token, false)?;
+                    Reply::Done
+                }
+            });
+        }
+        Ok(Outcome::Once(level, Reply::Transaction(replies)))
+    }
+
+    /// One copy for every queue; they share the body. Priority and durability are at most the queue's.
+    fn copy_to(&mut self, reached: &[u32], key: &str, mut message: Outgoing) -> Durability {
+        let mut level = Durability::Memory;
+        if !key.is_empty() {
+            let properties = message.properties.get_or_insert_default();
+            Arc::make_mut(properties).key = Some(key.to_owned());
+        }
+        for &index in reached {
+            let mut copy = message.clone();
+            if let Some(queue) = self.topology.queue_at(index) {
+                let highest = queue.spec.priorities - 1;
+                copy.priority = copy.priority.min(highest as u8);
+            }
+            let own = self.level_of(index, &copy);
+            level = level.max(own);
+            self.accept(index, copy, own);
+        }
+        level
+    }
+
+    fn plan_transaction(&self, operations: &[Operation]) -> Result<Plan> {
+        let messages = operations.iter().filter_map(|operation| match operation {
+            Operation::Produce { message, .. } | Operation::Publish { message, .. } => {
+                Some(message)
+            }
+            Operation::Ack { .. } => None,
+        });
+        check_batch(
+            "transaction",
+            operations.len(),
+            TRANSACTION_OPERATIONS_MAX,
+            messages,
+        )?;
+        let mut plan = Plan::default();
+        let mut acked = BTreeSet::new();
+        for operation in operations {
+            match operation {
+                Operation::Produce { queue, message } => {
+                    message.check()?;
+                    self.admissible(&self.topology.queue(*queue)?.spec, message)?;
+                    plan.add(queue.index, message);
+                }
+                Operation::Publish {
+                    exchange,
+                    key,
+                    message,
+                    mandatory,
+                } => {
+                    message.check()?;
+                    let reached = self.reached(*exchange, key, *mandatory)?;
+                    for &index in &reached {
+                        plan.add(index, message);
+                    }
+                    plan.targets.push(reached);
+                }
+                Operation::Ack { token } => {
+                    let lease = self.leases.find(*token)?;
+                    if !acked.insert(token.delivery) {
+                        return Err(Error::new(
+                            ErrorKind::LeaseLost,
+                            "the transaction acks the same delivery twice; ack it once",
+                        ));
+                    }
+                    let length = self.messages.get(lease.slot).map_or(0, |m| m.body.len());
+                    plan.free(lease.queue, length as u64);
+                }
+            }
+        }
+        for (index, load) in &plan.loads {
+            let freed = plan.freed.get(index).copied().unwrap_or_default();
+            let drops = self.plan_room(*index, *load, freed, plan.memory);
+            plan.drops
+                .push(drops.map_err(|full| self.full(*index, &full, None))?);
+        }
+        Ok(plan)
+    }
+
+    fn reached(&self, exchange: ExchangeId, key: &str, mandatory: bool) -> Result<Vec<u32>> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the key has {} bytes, the limit is {KEY_BYTES_MAX}",
+                key.len()
+            )));
+        }
+        let reached = self.targets(exchange, key)?;
+        if mandatory && reached.is_empty() {
+            let name = &self.topology.exchange(exchange)?.name;
+            return Err(Error::new(
+                ErrorKind::Unroutable,
+                format!(
+                    "no queue is bound to exchange {name:?} for key {key:?}; bind one, or publish without mandatory"
+                ),
+            ));
+        }
+        Ok(reached)
+    }
+}
+
+/// What a transaction will do.
+#[derive(Default)]
+struct Plan {
+    loads: BTreeMap<u32, Load>,
+    freed: BTreeMap<u32, Load>,
+    memory: u64,
+    drops: Vec<Vec<Position>>,
+    targets: Vec<Vec<u32>>,
+}
+
+impl Plan {
+    fn add(&mut self, index: u32, message: &Outgoing) {
+        let load = self.loads.entry(index).or_default();
+        load.messages += 1;
+        load.bytes += message.body.len() as u64;
+        self.memory += cost(&message.body, message.properties.as_ref());
+    }
+
+    fn free(&mut self, index: u32, bytes: u64) {
+        let freed = self.freed.entry(index).or_default();
+        freed.messages += 1;
+        freed.bytes += bytes;
+    }
+}
