@@ -1,0 +1,147 @@
+//! What is promised and no vector can say (tests/vectors/uncovered.toml names it): ids, sessions, cancelled calls, the broker in numbers.
+
+use std::collections::BTreeSet;
+
+use ferrymq_core::driver::{Broker, Options, Queue, Started};
+use ferrymq_core::engine::{Command, Reply, Wait};
+use ferrymq_core::model::{
+    BrokerStats, Delivery, ErrorKind, ExchangeKind, Outgoing, QueueOptions, SessionId, Span,
+};
+
+fn opened() -> (Broker, Queue) {
+    let broker = Broker::open(Options::default()).expect("the defaults are good");
+    let queue = broker
+        .queue("q", QueueOptions::default())
+        .expect("the defaults are good");
+    (broker, queue)
+}
+
+fn consume(queue: &Queue, session: SessionId, wait: Wait) -> Command {
+    Command::Consume {
+        queue: queue.id(),
+        session,
+        auto_ack: false,
+        wait,
+    }
+}
+
+fn delivered(broker: &Broker, queue: &Queue, session: SessionId) -> Option<Delivery> {
+    match broker.call(consume(queue, session, Wait::No)) {
+        Ok(Reply::Delivery(delivery)) => delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn numbers(broker: &Broker) -> BrokerStats {
+    match broker.call(Command::BrokerStats) {
+        Ok(Reply::Broker(stats)) => *stats,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn ids_are_unique_in_the_store_and_grow_within_a_queue() {
+    let (broker, q) = opened();
+    let r = broker.queue("r", QueueOptions::default()).unwrap();
+    let mut all = BTreeSet::new();
+    let mut last = [None, None];
+    for round in 0..100 {
+        for (at, queue) in [&q, &r].into_iter().enumerate() {
+            let mut ids = vec![queue.produce("a").unwrap()];
+            ids.extend(
+                queue
+                    .produce_many(vec![Outgoing::from("b"), Outgoing::from("c")])
+                    .unwrap(),
+            );
+            for id in ids {
+                assert!(last[at] < Some(id), "{id:?} does not grow");
+                last[at] = Some(id);
+                assert!(all.insert(id), "{id:?} was given twice");
+            }
+            if round % 10 == 0 {
+                queue.purge().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_closed_session_gives_back_uncounted_what_it_held() {
+    let (broker, q) = opened();
+    q.produce("a").unwrap();
+    let Reply::Session(session) = broker.call(Command::OpenSession).unwrap() else {
+        panic!("a session was asked for");
+    };
+    let held = delivered(&broker, &q, session).expect("there is a message");
+    assert_eq!(held.message.attempt, 1);
+    let Started::Pending(waiting) = broker.start(consume(&q, session, Wait::Forever)) else {
+        panic!("the queue is empty for the second call");
+    };
+    broker.call(Command::CloseSession { session }).unwrap();
+    assert_eq!(waiting.wait().unwrap_err().kind(), ErrorKind::Closed);
+    let refused = broker.call(consume(&q, session, Wait::No));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
+    let again = delivered(&broker, &q, broker.session()).expect("it came back");
+    assert_eq!(
+        (again.message.attempt, again.message.redelivered),
+        (1, true)
+    );
+    let late = broker.call(Command::Ack {
+        token: held.token.expect("it was leased"),
+        durable: false,
+    });
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::LeaseLost);
+}
+
+#[test]
+fn a_cancelled_call_takes_nothing() {
+    let (broker, q) = opened();
+    let Started::Pending(waiting) = broker.start(consume(&q, broker.session(), Wait::Forever))
+    else {
+        panic!("the queue is empty");
+    };
+    assert_eq!(numbers(&broker).waiting, 1);
+    broker.call(Command::Cancel { call: waiting.id() }).unwrap();
+    assert_eq!(numbers(&broker).waiting, 0);
+    q.produce("a").unwrap();
+    let taken = q
+        .consume(Some(Span(0)))
+        .unwrap()
+        .expect("nobody else took it");
+    assert_eq!((taken.body(), taken.message().attempt), (&b"a"[..], 1));
+}
+
+#[test]
+fn a_dropped_call_gives_back_what_it_was_given() {
+    let (broker, q) = opened();
+    let Started::Pending(waiting) = broker.start(consume(&q, broker.session(), Wait::Forever))
+    else {
+        panic!("the queue is empty");
+    };
+    q.produce("a").unwrap();
+    drop(waiting);
+    let taken = q.consume(Some(Span(0))).unwrap().expect("it came back");
+    assert_eq!(taken.message().attempt, 1);
+}
+
+#[test]
+fn the_broker_in_numbers() {
+    let (broker, q) = opened();
+    broker.exchange("e", ExchangeKind::Topic).unwrap();
+    let empty = numbers(&broker);
+    assert_eq!(
+        (empty.queues, empty.exchanges, empty.messages, empty.memory),
+        (1, 1, 0, 0)
+    );
+    assert_eq!(empty.memory_limit, Options::default().memory_limit);
+    q.produce(&[0; 1000][..]).unwrap();
+    let one = numbers(&broker);
+    assert_eq!(one.messages, 1);
+    assert!((1000..1200).contains(&one.memory), "{} bytes", one.memory);
+    q.consume(None)
+        .unwrap()
+        .expect("it is there")
+        .ack()
+        .unwrap();
+    assert_eq!(numbers(&broker), empty);
+}
