@@ -3,7 +3,7 @@
 use crate::model::collections::sorted;
 use crate::model::{
     BrokerStats, Departure, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, QueueId,
-    QueueOptions, QueueSpec, QueueStats, Result,
+    QueueOptions, QueueSpec, QueueStats, Result, quoted,
 };
 use crate::queue::Position;
 use crate::store::{Record, State};
@@ -69,7 +69,10 @@ impl Engine {
             crate::model::check_name("queue", name)?;
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("there is no queue {name:?}; declare it, or leave create out"),
+                format!(
+                    "there is no queue {}; declare it, or leave create out",
+                    quoted(name)
+                ),
             ));
         }
         let defaults = QueueSpec {
@@ -270,7 +273,10 @@ impl Engine {
                 return Err(Error::new(
                     ErrorKind::QueueConflict,
                     format!(
-                        "exchange {name:?} exists with kind = {there:?}, this declares {kind:?}; declare it with the same kind, or delete it first"
+                        "exchange {} exists with kind = {}, this declares {}; declare it with the same kind, or delete it first",
+                        quoted(name),
+                        quoted(there.name()),
+                        quoted(kind.name())
                     ),
                 ));
             }
@@ -280,7 +286,10 @@ impl Engine {
         if !create {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("there is no exchange {name:?}; declare it, or leave create out"),
+                format!(
+                    "there is no exchange {}; declare it, or leave create out",
+                    quoted(name)
+                ),
             ));
         }
         self.record(&Record::Exchange {
@@ -317,8 +326,8 @@ impl Engine {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "there is no binding with pattern {:?} to that queue; unbind with the pattern that it was bound with",
-                    binding.pattern
+                    "there is no binding with pattern {} to that queue; unbind with the pattern that it was bound with",
+                    quoted(&binding.pattern)
                 ),
             ));
         }

@@ -1,6 +1,6 @@
 //! Room: whether it is there, what makes it, who waited for it.
 
-use crate::model::{Departure, Error, ErrorKind, Outgoing, Overflow};
+use crate::model::{Departure, Error, ErrorKind, Outgoing, Overflow, quoted};
 use crate::produce::Load;
 use crate::queue::Position;
 use crate::store::{Resident, State};
@@ -21,7 +21,7 @@ impl Engine {
         let Some(queue) = self.topology.queue_at(index) else {
             return super::gone();
         };
-        let name = &queue.name;
+        let name = quoted(&queue.name);
         let limit = format!(
             "capacity {}, capacity_bytes {}",
             shown(queue.spec.capacity),
@@ -29,11 +29,11 @@ impl Engine {
         );
         let message = match (full, never) {
             (_, Some(load)) => format!(
-                "{} messages of {} bytes never fit into queue {name:?} ({limit}); send smaller batches or raise the limits",
+                "{} messages of {} bytes never fit into queue {name} ({limit}); send smaller batches or raise the limits",
                 load.messages, load.bytes
             ),
             (Full::Queue, None) => format!(
-                "queue {name:?} is full ({limit}); consume, try later, raise the limits, or declare it with overflow \"block\" or \"drop_oldest\""
+                "queue {name} is full ({limit}); consume, try later, raise the limits, or declare it with overflow \"block\" or \"drop_oldest\""
             ),
             (Full::Memory, None) => format!(
                 "the broker's memory_limit of {} bytes is used up; consume, or open the broker with a higher memory_limit",

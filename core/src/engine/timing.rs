@@ -152,7 +152,8 @@ impl Engine {
                 Err(Error::new(
                     ErrorKind::QueueFull,
                     format!(
-                        "queue {name:?} was full for the whole timeout; consume, wait longer, or raise its limits"
+                        "queue {} was full for the whole timeout; consume, wait longer, or raise its limits",
+                        crate::model::quoted(name)
                     ),
                 ))
             }

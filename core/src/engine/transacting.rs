@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{KEY_BYTES_MAX, TRANSACTION_OPERATIONS_MAX};
-use crate::model::{Durability, Error, ErrorKind, ExchangeId, Outgoing, Result};
+use crate::model::{Durability, Error, ErrorKind, ExchangeId, Outgoing, Result, quoted};
 use crate::produce::Load;
 use crate::queue::Position;
 use crate::route::matches;
@@ -168,7 +168,9 @@ impl Engine {
             return Err(Error::new(
                 ErrorKind::Unroutable,
                 format!(
-                    "no queue is bound to exchange {name:?} for key {key:?}; bind one, or publish without mandatory"
+                    "no queue is bound to exchange {} for key {}; bind one, or publish without mandatory",
+                    quoted(name),
+                    quoted(key)
                 ),
             ));
         }

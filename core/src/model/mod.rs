@@ -11,6 +11,7 @@ mod id;
 pub mod limits;
 mod message;
 mod options;
+mod quoted;
 mod stats;
 mod time;
 #[cfg(any(test, target_arch = "wasm32"))]
@@ -25,5 +26,6 @@ pub use message::{Body, Delivery, Durability, Message, Outgoing, Properties};
 pub use options::{
     Backoff, DeadLetter, ExchangeKind, Overflow, QueueOptions, QueueSpec, check_name,
 };
+pub use quoted::{Quoted, quoted};
 pub use stats::{BrokerStats, QueueStats};
 pub use time::{Span, Time};

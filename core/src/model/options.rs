@@ -6,7 +6,7 @@ use super::limits::{
     LEASE_MS_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN, MAX_ATTEMPTS_DEFAULT, NAME_BYTES_MAX,
     PRIORITIES_MAX, SPAN_MS_MAX,
 };
-use super::{Durability, Error, ErrorKind, Result, Span};
+use super::{Durability, Error, ErrorKind, Result, Span, quoted};
 
 /// Refuses names that are empty, too long or hold control characters. `what` is "queue" or "exchange".
 pub fn check_name(what: &str, name: &str) -> Result<()> {
@@ -23,7 +23,8 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
     }
     if name.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
-            "the {what}'s name {name:?} holds control characters; use printable ones"
+            "the {what}'s name {} holds control characters; use printable ones",
+            quoted(name)
         )));
     }
     Ok(())
@@ -254,7 +255,8 @@ impl QueueSpec {
                 {
                     let (there, here) = (self.$field.shown(), value.shown());
                     return Err(Error::new(ErrorKind::QueueConflict, format!(
-                        "queue {name:?} exists with {} = {there}, this declares {here}; declare it with the same value, leave the option out, or alter the queue",
+                        "queue {} exists with {} = {there}, this declares {here}; declare it with the same value, leave the option out, or alter the queue",
+                        quoted(name),
                         stringify!($field)
                     )));
                 }
@@ -306,7 +308,8 @@ impl QueueSpec {
         }
         match &self.dead_letter {
             DeadLetter::Queue(target) if target == name => Err(Error::invalid(format!(
-                "queue {name:?} names itself as dead_letter; name another queue, or False to discard"
+                "queue {} names itself as dead_letter; name another queue, or False to discard",
+                quoted(name)
             ))),
             DeadLetter::Queue(target) => check_name("dead-letter queue", target),
             DeadLetter::Exchange(exchange, _) => check_name("dead-letter exchange", exchange),
@@ -343,7 +346,7 @@ shown_as! {
     u32: number => number.to_string(),
     bool: flag => flag.to_string(),
     Span: span => format!("{} ms", span.0),
-    Durability: level => format!("{:?}", level.name()),
+    Durability: level => quoted(level.name()).to_string(),
     Overflow: policy => match policy {
         Overflow::Reject => "\"reject\"",
         Overflow::DropOldest => "\"drop_oldest\"",
@@ -358,8 +361,8 @@ shown_as! {
     ),
     DeadLetter: target => match target {
         DeadLetter::Default => "the default".to_owned(),
-        DeadLetter::Queue(name) => format!("{name:?}"),
-        DeadLetter::Exchange(exchange, key) => format!("({exchange:?}, {key:?})"),
+        DeadLetter::Queue(name) => quoted(name).to_string(),
+        DeadLetter::Exchange(exchange, key) => format!("({}, {})", quoted(exchange), quoted(key)),
         DeadLetter::Off => "off".to_owned(),
     },
 }
@@ -463,4 +466,16 @@ pub enum ExchangeKind {
     Fanout,
     /// Words separated by dots; `*` is one word, `#` none or more.
     Topic,
+}
+
+impl ExchangeKind {
+    /// The option's word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ExchangeKind::Direct => "direct",
+            ExchangeKind::Fanout => "fanout",
+            ExchangeKind::Topic => "topic",
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Room, and what a message may ask for.
 
-use crate::model::{Durability, Error, Outgoing, QueueSpec, Result};
+use crate::model::{Durability, Error, Outgoing, QueueSpec, Result, quoted};
 
 /// Messages and the bytes of their bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub fn durability(asked: Option<Durability>, queue: Durability) -> Result<Durabi
         None => Ok(queue),
         Some(asked) if asked <= queue => Ok(asked),
         Some(asked) => Err(Error::invalid(format!(
-            "the message asks for durability {:?}, its queue has {:?}; ask for no more than the queue, or alter the queue",
-            asked.name(),
-            queue.name()
+            "the message asks for durability {}, its queue has {}; ask for no more than the queue, or alter the queue",
+            quoted(asked.name()),
+            quoted(queue.name())
         ))),
     }
 }

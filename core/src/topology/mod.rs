@@ -8,7 +8,7 @@ mod registry;
 use crate::model::collections::BTreeMap;
 use crate::model::limits::{BINDINGS_MAX, EXCHANGES_MAX, KEY_BYTES_MAX, QUEUES_MAX};
 use crate::model::{
-    Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name,
+    Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name, quoted,
 };
 
 pub use registry::Registry;
@@ -219,8 +219,8 @@ impl Topology {
         }
         if exchange.bindings.len() >= BINDINGS_MAX {
             return Err(Error::invalid(format!(
-                "exchange {:?} has {BINDINGS_MAX} bindings, the most there can be",
-                exchange.name
+                "exchange {} has {BINDINGS_MAX} bindings, the most there can be",
+                quoted(&exchange.name)
             )));
         }
         Ok(true)
