@@ -1,22 +1,30 @@
-// What a page has to load: the WebAssembly module, its glue and the public API, each gzipped, without the testing hooks. Prints JSON.
+// What a page has to load. `module_and_glue`: the WebAssembly module and wasm-bindgen's JavaScript as it is shipped (minified). `everything`: the module and all JavaScript that the
+// package's entry leads to, glue and public API. Gzipped. Prints JSON.
 //
 //   node benches/node/size.mjs
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { gzipSync } from "node:zlib";
 
-const DIST = new URL("../../wasm/dist/", import.meta.url);
+const WASM = new URL("../../wasm/", import.meta.url);
+const { transformSync } = createRequire(new URL("package.json", WASM))("esbuild");
 
-/** The inline module is the same WebAssembly again, as text for bundlers; the testing hooks are not loaded by a page. */
-const counts = (name) => /\.(js|wasm)$/.test(name) && !/^(inline|testing)/.test(name);
+const read = (name) => readFileSync(new URL(name, WASM));
+const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
 
-function gzipped(directory) {
-  const names = readdirSync(directory).filter(counts).sort();
-  return names.map((name) => ({ name, bytes: gzipSync(readFileSync(new URL(name, directory)), { level: 9 }).length }));
+/** The entry that loads the module as a file, and what it imports. */
+function scripts(name, found = new Set()) {
+  if (found.has(name)) return found;
+  found.add(name);
+  const imports = read(`dist/${name}`)
+    .toString()
+    .matchAll(/(?:from|import)\s*"\.\/([^"]+\.js)"/g);
+  for (const [, imported] of imports) scripts(imported, found);
+  return found;
 }
 
-const total = (files) => files.reduce((sum, file) => sum + file.bytes, 0);
-const native = gzipped(new URL("native/", DIST));
-const api = gzipped(DIST);
-const report = { module_and_glue: total(native), public_api: total(api), files: [...native, ...api] };
-console.log(JSON.stringify(report, null, 2));
+const module = gzipped(read("dist/ferrymq.wasm"));
+const glue = gzipped(transformSync(read("pkg/native/ferrymq_wasm.js"), { minify: true }).code);
+const all = [...scripts("node.js")].reduce((sum, name) => sum + gzipped(read(`dist/${name}`)), module);
+console.log(JSON.stringify({ module, glue, module_and_glue: module + glue, everything: all }, null, 2));

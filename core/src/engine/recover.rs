@@ -16,6 +16,8 @@ struct Kept {
     slot: u32,
     /// Not delivered before.
     due: Time,
+    /// Somebody had it when the log ended.
+    leased: bool,
     /// Dead, and waiting for room.
     held: Option<(Departure, Option<String>)>,
 }
@@ -119,6 +121,7 @@ impl Engine {
         match record {
             // Whoever held it is gone with his process: it stays in its place, counted.
             Record::Leased { attempt, .. } => {
+                kept.leased = true;
                 if let Some(resident) = self.messages.get_mut(kept.slot) {
                     let again = std::mem::replace(&mut resident.redelivered, true);
                     resident.attempt = attempt;
@@ -134,6 +137,7 @@ impl Engine {
                 ..
             } => {
                 kept.due = due;
+                kept.leased = false;
                 let slot = kept.slot;
                 self.remember(message, reason);
                 self.replay_return(slot, attempt, cause);
@@ -188,8 +192,13 @@ impl Engine {
         line.counts.ready += 1;
         line.counts.bytes += resident.body.len() as u64;
         let slot = self.messages.insert(resident);
-        let held = None;
-        slots.insert(id, Kept { slot, due, held });
+        let kept = Kept {
+            slot,
+            due,
+            leased: false,
+            held: None,
+        };
+        slots.insert(id, kept);
     }
 
     /// Everything is replayed: the message takes its place.
@@ -205,8 +214,11 @@ impl Engine {
             line.waiting.expiring.push(position.due(expires_at));
             self.watch(index, expires_at);
         }
+        let spent = kept.leased && self.is_spent(slot);
         match kept.held {
             Some((cause, detail)) => self.hold(slot, None, cause, detail),
+            // A message that kills whoever takes it must not do so for ever.
+            None if spent => self.die(slot, Departure::MaxAttempts, None),
             None => self.reveal(index, position, kept.due),
         }
     }

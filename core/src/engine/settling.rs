@@ -106,11 +106,10 @@ impl Engine {
     }
 
     pub(super) fn extend(&mut self, token: Token, by: Span) -> Step {
-        if by.0 == 0 || by.0 > LEASE_MS_MAX {
-            return Err(Error::invalid(format!(
-                "a lease is extended by {} ms; it must be 1 to {LEASE_MS_MAX} ms (12 hours)",
-                by.0
-            )));
+        if by.0 == 0 {
+            return Err(Error::invalid(
+                "a lease is extended by 0 ms; give at least 1 ms, or release the message",
+            ));
         }
         let lease = *self.leases.find(token)?;
         let most = lease.began.after(Span(LEASE_MS_MAX));
@@ -144,11 +143,17 @@ impl Engine {
     /// How often the message was handed over and counted, and whether that was the last time.
     fn attempts(&self, lease: &Lease) -> (u32, bool) {
         let attempt = self.messages.get(lease.slot).map_or(0, |m| m.attempt);
-        let most = self
-            .topology
-            .queue_at(lease.queue)
-            .and_then(|queue| queue.spec.max_attempts);
-        (attempt, most.is_some_and(|most| attempt >= most))
+        (attempt, self.is_spent(lease.slot))
+    }
+
+    /// Whether a message has used the attempts that its queue allows.
+    pub(super) fn is_spent(&self, slot: u32) -> bool {
+        let Some(resident) = self.messages.get(slot) else {
+            return false;
+        };
+        let queue = self.topology.queue_at(resident.queue);
+        let most = queue.and_then(|queue| queue.spec.max_attempts);
+        most.is_some_and(|most| resident.attempt >= most)
     }
 
     fn backoff(&mut self, index: u32, attempt: u32) -> Span {
