@@ -258,3 +258,18 @@ test("a getter that closes the broker under its call gives Closed", async () => 
   const its = await other.queue("q");
   await assert.rejects(its.produce({ toJSON: () => other.close() }), { code: "Closed" });
 });
+
+test("a refusal names what it is about, in JavaScript's words", async () => {
+  const told = async (call) => (await call.then(assert.fail, (error) => error)).message;
+  const small = await broker.queue('small "one"', { capacity: 1, deadLetter: "elsewhere" });
+  await small.produce("a");
+  assert.match(await told(small.produce("b")), /queue "small \\"one\\"" is full \(capacity 1, capacityBytes none\)/);
+  assert.match(
+    await told(broker.queue('small "one"', { deadLetter: "grave" })),
+    /exists with deadLetter = "elsewhere", this declares "grave"/,
+  );
+  assert.match(await told(broker.queue("absent", { create: false })), /no queue "absent"/);
+  assert.match(await told(broker.exchange("e", { kind: "direct" })), /kind = "fanout", this declares "direct"/);
+  assert.match(await told(broker.queue("a\u0007b")), /"a\\u\{7\}b" holds control characters/);
+  assert.match(await told(queue.produce("a", { durability: "eternal" })), /"memory", "written" or "durable"/);
+});

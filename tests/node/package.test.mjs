@@ -11,6 +11,7 @@ import { gzipSync } from "node:zlib";
 
 const PACKAGE = fileURLToPath(new URL("../../wasm/", import.meta.url));
 const DIST = join(PACKAGE, "dist");
+const ESBUILD = join(PACKAGE, "node_modules", ".bin", "esbuild");
 const TSC = join(PACKAGE, "node_modules", ".bin", "tsc");
 
 function gzipped(file) {
@@ -27,18 +28,19 @@ function withImports(file, found = new Set()) {
   return found;
 }
 
-test("the module with wasm-bindgen's glue has at most 100 KB, gzipped", () => {
-  const glue = join(PACKAGE, "pkg", "native", "ferrymq_wasm.js");
-  const parts = { wasm: gzipped(join(DIST, "ferrymq.wasm")), glue: gzipped(glue) };
-  console.log(parts);
-  assert.ok(parts.wasm + parts.glue <= 100 * 1024, `${parts.wasm} + ${parts.glue} bytes`);
+test("the module with its glue has at most 100 KB, gzipped", () => {
+  // The glue as it is shipped: minified, like everything around it.
+  const glue = execFileSync(ESBUILD, [join(PACKAGE, "pkg", "native", "ferrymq_wasm.js"), "--minify", "--format=esm"]);
+  const sizes = { module: gzipped(join(DIST, "ferrymq.wasm")), glue: gzipSync(glue, { level: 9 }).length };
+  console.log(sizes);
+  assert.ok(sizes.module + sizes.glue <= 100_000, `${sizes.module} + ${sizes.glue} bytes`);
 });
 
-test("the whole of what a page or a program loads stays small", () => {
+test("all that a page or a program loads, the API included, has at most 112 KB, gzipped", () => {
   const total = (entry) => [...withImports(join(DIST, entry))].reduce((sum, file) => sum + gzipped(file), 0);
   const sizes = { browser: total("browser.js"), node: total("node.js") + gzipped(join(DIST, "ferrymq.wasm")) };
   console.log(sizes);
-  for (const [entry, size] of Object.entries(sizes)) assert.ok(size <= 112 * 1024, `${entry}: ${size} bytes`);
+  for (const [entry, size] of Object.entries(sizes)) assert.ok(size <= 112_000, `${entry}: ${size} bytes`);
 });
 
 test("every public name says what it is", () => {
@@ -140,6 +142,11 @@ test("the packed tarball works in a project of its own, with its types", async (
       console.log(delivery.text());`;
     writeFileSync(join(directory, "program.mjs"), program);
     assert.equal(execFileSync("node", ["program.mjs"], { cwd: directory, encoding: "utf8" }), "later\n");
+  });
+  await t.test("the README's example", () => {
+    const [, program] = /```js\n(.*?)```/s.exec(readFileSync(join(PACKAGE, "README.md"), "utf8"));
+    writeFileSync(join(directory, "program.mjs"), program);
+    assert.equal(execFileSync("node", ["program.mjs"], { cwd: directory, encoding: "utf8" }), "1 1\n");
   });
   await t.test("types", () => {
     assert.deepEqual(complaints(directory, PROGRAM, []), []);

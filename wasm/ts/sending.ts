@@ -137,7 +137,9 @@ export const NO_OPTIONS: MessageOptions = Object.freeze({});
 
 /** Writes an item of a batch: a body, or an `outgoing`. */
 export function writeItem(writer: Writer, item: unknown): void {
-  if (item instanceof OutgoingMessage) {
+  if (item instanceof Uint8Array) {
+    writer.plainMessage(item);
+  } else if (item instanceof OutgoingMessage) {
     writeMessage(writer, item.body, known("outgoing", item.options, OUTGOING_OPTIONS));
   } else {
     writeMessage(writer, item, NO_OPTIONS);

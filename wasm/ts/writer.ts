@@ -6,6 +6,16 @@ const SHORT = 40;
 /** A buffer larger than this is given back after the call that needed it. */
 const BYTES_KEPT = 1 << 20;
 
+/** What stands before a body without properties: two lengths, no delay, no ttl, priority 0. */
+const PLAIN = plainHead();
+
+function plainHead(): Uint8Array {
+  const head = new DataView(new ArrayBuffer(28));
+  head.setFloat64(8, Number.NaN, true);
+  head.setFloat64(16, Number.NaN, true);
+  return new Uint8Array(head.buffer);
+}
+
 export class Writer {
   bytes = new Uint8Array(256);
   length = 0;
@@ -58,6 +68,16 @@ export class Writer {
     this.#room(bytes.length);
     this.bytes.set(bytes, this.length);
     this.length += bytes.length;
+  }
+
+  /** A whole message that is nothing but bytes: what `writeMessage` would write, in two copies. */
+  plainMessage(body: Uint8Array): void {
+    this.#room(PLAIN.length + body.length);
+    this.bytes.set(PLAIN, this.length);
+    this.#view.setUint32(this.length + 4, body.length, true);
+    this.length += PLAIN.length;
+    this.bytes.set(body, this.length);
+    this.length += body.length;
   }
 
   /** UTF-8, without its length. */
