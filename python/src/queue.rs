@@ -250,7 +250,9 @@ impl Queue {
                 format!("deliveries is {}; {must}", shown(deliveries)),
             ));
         };
-        let (mut objects, mut tokens) = (Vec::new(), Vec::new());
+        let likely = deliveries.len().unwrap_or(0).min(BATCH_MESSAGES_MAX);
+        let mut objects = Vec::with_capacity(likely);
+        let mut tokens = Vec::with_capacity(likely);
         for item in iterator {
             let item = item?;
             tokens.push(token_of(&item, &self.source.shared)?);

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::model::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_OVERHEAD_BYTES};
+use crate::model::limits::{BATCH_MESSAGES_MAX, MESSAGE_OVERHEAD_BYTES};
 use crate::model::{
-    Durability, Error, ErrorKind, MessageId, Outgoing, Overflow, Properties, QueueId, QueueSpec,
-    Result, Time,
+    Durability, Error, MessageId, Outgoing, Overflow, Properties, QueueId, QueueSpec, Result, Time,
 };
 use crate::produce::{Load, durability, never_fits};
 use crate::queue::{Claim, Hidden, Position};
 use crate::store::{Accepted, Record, Resident, State};
 
 use super::calls::Waits;
-use super::room::{Full, memory_of};
+use super::room::{Demand, Full};
 use super::{Engine, Outcome, Reply, Step, Wait};
 
 /// What `memory_limit` counts for a message.
@@ -29,7 +28,10 @@ impl Engine {
                 let id = self.accept(queue.index, message, level);
                 Ok(Outcome::Once(level, Reply::Produced(id)))
             }
-            None => self.produce_crowded(queue, vec![message], false, wait),
+            None => {
+                let demand = Demand::of(&message);
+                self.produce_crowded(queue, vec![message], false, wait, demand)
+            }
         }
     }
 
@@ -55,13 +57,16 @@ impl Engine {
         messages: Vec<Outgoing>,
         wait: Wait,
     ) -> Step {
+        check_batch("batch", messages.len(), BATCH_MESSAGES_MAX)?;
         let spec = &self.topology.queue(queue)?.spec;
-        check_batch("batch", messages.len(), BATCH_MESSAGES_MAX, &messages)?;
+        let mut demand = Demand::default();
         for message in &messages {
             message.check()?;
             self.admissible(spec, message)?;
+            demand.add(message);
         }
-        self.produce_crowded(queue, messages, true, wait)
+        demand.check("batch")?;
+        self.produce_crowded(queue, messages, true, wait, demand)
     }
 
     /// Errors: `InvalidArgument` when the message asks for what its queue does not have.
@@ -86,14 +91,14 @@ impl Engine {
         messages: Vec<Outgoing>,
         many: bool,
         wait: Wait,
+        demand: Demand,
     ) -> Step {
         let spec = &self.topology.queue(queue)?.spec;
-        let load = Load::of_all(&messages);
+        let Demand { load, memory } = demand;
         let blocks = spec.overflow == Overflow::Block;
         if never_fits(spec, load) {
             return Err(self.full(queue.index, &Full::Queue, Some(load)));
         }
-        let memory = memory_of(&messages);
         let turn = !blocks || self.line(queue)?.producers.is_empty();
         let room = self.plan_room(queue.index, load, Load::default(), memory);
         match room {
@@ -132,10 +137,11 @@ impl Engine {
         messages: Vec<Outgoing>,
         many: bool,
     ) -> Outcome {
+        let most = self.durability_of(index);
         let mut level = Durability::Memory;
         let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
-            let own = self.level_of(index, &message);
+            let own = message.durability.map_or(most, |asked| asked.min(most));
             level = level.max(own);
             ids.push(self.accept(index, message, own));
         }
@@ -148,12 +154,15 @@ impl Engine {
 
     /// How safe a message will be in a queue: what it asks for, at most what the queue has.
     pub(super) fn level_of(&self, index: u32, message: &Outgoing) -> Durability {
-        let queue = self
-            .topology
-            .queue_at(index)
-            .and_then(|queue| queue.spec.durability)
-            .unwrap_or(self.config.durability);
-        message.durability.map_or(queue, |asked| asked.min(queue))
+        let most = self.durability_of(index);
+        message.durability.map_or(most, |asked| asked.min(most))
+    }
+
+    /// How safe a queue's messages are at most.
+    fn durability_of(&self, index: u32) -> Durability {
+        let queue = self.topology.queue_at(index);
+        let own = queue.and_then(|queue| queue.spec.durability);
+        own.unwrap_or(self.config.durability)
     }
 
     /// Gives a message its id and lets it in. There is room.
@@ -310,25 +319,12 @@ impl Engine {
     }
 }
 
-pub(super) fn check_batch<'a>(
-    what: &str,
-    len: usize,
-    most: usize,
-    messages: impl IntoIterator<Item = &'a Outgoing>,
-) -> Result<()> {
+/// Errors: `InvalidArgument` for too many entries.
+pub(super) fn check_batch(what: &str, len: usize, most: usize) -> Result<()> {
     if len > most {
         return Err(Error::invalid(format!(
             "the {what} has {len} entries, the limit is {most}; split it"
         )));
-    }
-    let bytes: usize = messages.into_iter().map(|m| m.body.len()).sum();
-    if bytes > BATCH_BYTES_MAX {
-        return Err(Error::new(
-            ErrorKind::MessageTooLarge,
-            format!(
-                "the {what} has {bytes} bytes of bodies, the limit is {BATCH_BYTES_MAX}; split it"
-            ),
-        ));
     }
     Ok(())
 }

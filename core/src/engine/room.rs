@@ -1,6 +1,7 @@
 //! Room: whether it is there, what makes it, who waited for it.
 
-use crate::model::{Departure, Error, ErrorKind, Outgoing, Overflow, quoted};
+use crate::model::limits::BATCH_BYTES_MAX;
+use crate::model::{Departure, Error, ErrorKind, Outgoing, Overflow, Result, quoted};
 use crate::produce::Load;
 use crate::queue::Position;
 use crate::store::{Resident, State};
@@ -13,6 +14,50 @@ use super::entering::cost;
 pub(super) enum Full {
     Queue,
     Memory,
+}
+
+/// What messages need: room in their queue, and the broker's memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand {
+    pub load: Load,
+    pub memory: u64,
+}
+
+impl Demand {
+    pub fn of(message: &Outgoing) -> Demand {
+        let mut demand = Demand::default();
+        demand.add(message);
+        demand
+    }
+
+    pub fn of_all(messages: &[Outgoing]) -> Demand {
+        let mut demand = Demand::default();
+        for message in messages {
+            demand.add(message);
+        }
+        demand
+    }
+
+    #[inline]
+    pub fn add(&mut self, message: &Outgoing) {
+        self.load.messages += 1;
+        self.load.bytes += message.body.len() as u64;
+        self.memory += cost(&message.body, message.properties.as_ref());
+    }
+
+    /// Errors: `MessageTooLarge` for more bytes than one frame of the log may have.
+    pub fn check(&self, what: &str) -> Result<()> {
+        if self.load.bytes <= BATCH_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::MessageTooLarge,
+            format!(
+                "the {what} has {} bytes of bodies, the limit is {BATCH_BYTES_MAX}; split it",
+                self.load.bytes
+            ),
+        ))
+    }
 }
 
 impl Engine {
@@ -123,8 +168,7 @@ impl Engine {
                 self.line_at(index).producers.pop_front();
                 continue;
             };
-            let load = Load::of_all(messages);
-            let memory = memory_of(messages);
+            let Demand { load, memory } = Demand::of_all(messages);
             if let Err(full) = self.plan_room(index, load, Load::default(), memory) {
                 self.memory_short |= matches!(full, Full::Memory);
                 return;
@@ -139,14 +183,6 @@ impl Engine {
         }
         self.blocked.remove(&index);
     }
-}
-
-/// What `memory_limit` counts for messages.
-pub(super) fn memory_of(messages: &[Outgoing]) -> u64 {
-    let costs = messages
-        .iter()
-        .map(|message| cost(&message.body, message.properties.as_ref()));
-    costs.sum()
 }
 
 fn shown(limit: Option<u64>) -> String {

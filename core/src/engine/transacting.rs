@@ -10,6 +10,7 @@ use crate::queue::Position;
 use crate::route::matches;
 
 use super::entering::{check_batch, cost};
+use super::room::Demand;
 use super::{Engine, Operation, Outcome, Reply, Step};
 
 impl Engine {
@@ -99,25 +100,16 @@ impl Engine {
     }
 
     fn plan_transaction(&self, operations: &[Operation]) -> Result<Plan> {
-        let messages = operations.iter().filter_map(|operation| match operation {
-            Operation::Produce { message, .. } | Operation::Publish { message, .. } => {
-                Some(message)
-            }
-            Operation::Ack { .. } => None,
-        });
-        check_batch(
-            "transaction",
-            operations.len(),
-            TRANSACTION_OPERATIONS_MAX,
-            messages,
-        )?;
+        check_batch("transaction", operations.len(), TRANSACTION_OPERATIONS_MAX)?;
         let mut plan = Plan::default();
+        let mut carried = Demand::default();
         let mut acked = BTreeSet::new();
         for operation in operations {
             match operation {
                 Operation::Produce { queue, message } => {
                     message.check()?;
                     self.admissible(&self.topology.queue(*queue)?.spec, message)?;
+                    carried.add(message);
                     plan.add(queue.index, message);
                 }
                 Operation::Publish {
@@ -127,6 +119,7 @@ impl Engine {
                     mandatory,
                 } => {
                     message.check()?;
+                    carried.add(message);
                     let reached = self.reached(*exchange, key, *mandatory)?;
                     for &index in &reached {
                         plan.add(index, message);
@@ -146,6 +139,7 @@ impl Engine {
                 }
             }
         }
+        carried.check("transaction")?;
         for (index, load) in &plan.loads {
             let freed = plan.freed.get(index).copied().unwrap_or_default();
             let drops = self.plan_room(*index, *load, freed, plan.memory);

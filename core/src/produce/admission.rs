@@ -21,15 +21,6 @@ impl Load {
             bytes: message.body.len() as u64,
         }
     }
-
-    /// Several messages.
-    #[must_use]
-    pub fn of_all(messages: &[Outgoing]) -> Load {
-        Load {
-            messages: messages.len() as u64,
-            bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
-        }
-    }
 }
 
 /// What a queue holds.
