@@ -43,8 +43,8 @@ const RUSTC_FLAGS = [
   "-Zlocation-detail=none",
   "-Cllvm-args=-inline-threshold=15",
 ];
-// The one part of the standard library that every message passes: speed there costs a hundred bytes.
-const ALLOCATOR_FAST = "profile.wasm.package.dlmalloc.opt-level=3";
+// What every message passes beside the engine: a fifth faster for 2 KB.
+const FASTER = ["profile.wasm.package.dlmalloc.opt-level=3", 'profile.wasm.package.ferrymq-wasm.opt-level="s"'];
 const ENTRIES = ["node", "browser", "testing.node", "testing.browser"];
 const BINDGEN_VERSION = "0.2.130";
 // Of what Rust emits for this target, what every browser of the last years runs.
@@ -120,7 +120,8 @@ function cargo() {
   }
   // Another standard library than everybody else's: it has a target directory of its own.
   const own = join(shared, `wasm-${toolchain}`);
-  const std = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size", "--config", ALLOCATOR_FAST];
+  const std = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
+  for (const setting of FASTER) std.push("--config", setting);
   run(program, [...args, ...std], {
     ...env,
     RUSTC_BOOTSTRAP: "1",
