@@ -192,10 +192,11 @@ impl Pending {
 #[pymethods]
 impl Pending {
     /// Has `ready` report `future` once the call is answered.
-    fn notify(&self, py: Python<'_>, ready: Py<Ready>, future: Py<PyAny>) -> PyResult<()> {
+    fn notify(&self, py: Python<'_>, ready: &Bound<'_, Ready>, future: Py<PyAny>) -> PyResult<()> {
         self.shared.driver(py)?;
         if let Some((mut pending, shape)) = self.taken() {
-            pending.on_ready(Box::new(move || Ready::report(ready, future)));
+            let answered = Arc::clone(&ready.get().answered);
+            pending.on_ready(Box::new(move || answered.report(future)));
             self.put_back(pending, shape);
         }
         Ok(())
