@@ -85,16 +85,6 @@ impl Native {
         self.scratch.as_ptr() as usize
     }
 
-    /// The sentence of the last refusal.
-    pub fn take_error(&mut self) -> String {
-        std::mem::take(&mut self.results.error)
-    }
-
-    /// The statistics that the last call answered.
-    pub fn take_value(&mut self) -> wasm_bindgen::JsValue {
-        std::mem::take(&mut self.results.value)
-    }
-
     /// Fetches the result of a call that was pending: its number and result are in the registers afterwards.
     pub fn next_resolved(&mut self) -> u32 {
         let Some((call, result)) = self.resolved.pop_front() else {
@@ -201,17 +191,12 @@ impl Native {
     ) -> u32 {
         let mut reader = Reader::new(&self.scratch[..length]);
         let messages: Result<Vec<Outgoing>> = (0..count).map(|_| reader.message()).collect();
-        match messages {
-            Ok(messages) => self.run(
-                now,
-                Command::ProduceMany {
-                    queue: QueueId { index, generation },
-                    messages,
-                    wait: wait(time(now), wait_ms),
-                },
-            ),
-            Err(error) => self.results.store(Err(error)),
-        }
+        let command = messages.map(|messages| Command::ProduceMany {
+            queue: QueueId { index, generation },
+            messages,
+            wait: wait(time(now), wait_ms),
+        });
+        self.run_read(now, command)
     }
 
     /// Takes the next message.
@@ -297,20 +282,14 @@ impl Native {
     pub fn ack_many(&mut self, now: f64, count: usize) -> u32 {
         let mut reader = Reader::new(&self.scratch);
         let tokens: Result<Vec<_>> = (0..count).map(|_| reader.token()).collect();
-        match tokens {
-            Ok(tokens) => self.run(now, Command::AckMany { tokens }),
-            Err(error) => self.results.store(Err(error)),
-        }
+        self.run_read(now, tokens.map(|tokens| Command::AckMany { tokens }))
     }
 
     /// The scratch memory holds a token, then the reason. `verb`: 0 nack, 1 reject, 2 release, 3 extend; `ms`: delay or extension;
     /// `reason`: its length, negative for none.
     pub fn settle(&mut self, now: f64, verb: u32, ms: f64, reason: i32) -> u32 {
         let command = self.settlement(verb, ms, reason);
-        match command {
-            Ok(command) => self.run(now, command),
-            Err(error) => self.results.store(Err(error)),
-        }
+        self.run_read(now, command)
     }
 }
 
@@ -334,6 +313,14 @@ impl Native {
                 by: span(ms).unwrap_or(Span(0)),
             },
         })
+    }
+
+    /// As `run`, for a command that was read from the scratch memory.
+    pub(crate) fn run_read(&mut self, now: f64, command: Result<Command>) -> u32 {
+        match command {
+            Ok(command) => self.run(now, command),
+            Err(error) => self.results.store(Err(error)),
+        }
     }
 
     /// Gives the engine a command, and what follows from it to disk and registers.

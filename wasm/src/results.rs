@@ -1,12 +1,12 @@
 //! Replies into registers, and into the arena what does not fit there.
 
 use ferrymq_core::engine::Reply;
-use ferrymq_core::model::{Body, Delivery, ErrorKind, Message, MessageId, Result, Time, Token};
-use serde::Serialize;
-use wasm_bindgen::JsValue;
+use ferrymq_core::model::{
+    Body, BrokerStats, Delivery, ErrorKind, Message, MessageId, QueueStats, Result, Time, Token,
+};
 
 use crate::registers::{RECORD_WORDS, Registers, delivery_record, message_record, token_words};
-use crate::wire::write_properties;
+use crate::wire::{write_bytes, write_properties};
 
 /// A call has its result; registers and arena hold it.
 pub const DONE: u32 = 0;
@@ -22,8 +22,6 @@ const ARENA_BYTES_KEPT: usize = 1 << 20;
 #[derive(Default)]
 pub struct Results {
     pub registers: Box<Registers>,
-    pub error: String,
-    pub value: JsValue,
     /// The records of a batch; its properties and bodies are in the arena, in the same order.
     records: Vec<[u32; RECORD_WORDS]>,
     arena: Vec<u8>,
@@ -43,7 +41,9 @@ impl Results {
                 let place = ErrorKind::ALL.iter().position(|kind| *kind == error.kind());
                 self.registers
                     .set_error(place.unwrap_or(ErrorKind::ALL.len()));
-                error.message().clone_into(&mut self.error);
+                self.clear();
+                self.arena.extend_from_slice(error.message().as_bytes());
+                self.registers.set_bytes(&self.arena, 1);
                 FAILED
             }
         }
@@ -62,9 +62,9 @@ impl Results {
             Reply::Messages(messages) => self.messages(&messages),
             Reply::Lost(tokens) => self.lost(&tokens),
             Reply::Deadline(time) => self.registers.set_moment(time),
-            Reply::Stats(stats) => self.value = plain(&stats),
-            Reply::Queues(all) => self.value = plain(&all),
-            Reply::Broker(stats) => self.value = plain(&stats),
+            Reply::Stats(stats) => self.queues(std::slice::from_ref(&*stats)),
+            Reply::Queues(all) => self.queues(&all),
+            Reply::Broker(stats) => self.broker(&stats),
             Reply::Transaction(replies) => self.transaction(&replies),
             _ => {}
         }
@@ -152,6 +152,83 @@ impl Results {
         self.registers.set_bytes(&self.arena, replies.len());
     }
 
+    /// Per queue its numbers as `stats.ts` names them, and its name.
+    fn queues(&mut self, all: &[QueueStats]) {
+        self.clear();
+        for stats in all {
+            // Taken apart, so that a statistic that is added cannot be forgotten here.
+            let QueueStats {
+                name,
+                ready,
+                delayed,
+                leased,
+                held,
+                bytes,
+                produced,
+                acked,
+                nacked,
+                rejected,
+                released,
+                expired,
+                dead_lettered,
+                redelivered,
+                dropped,
+                oldest_age,
+                head,
+                tail,
+                size,
+                capacity,
+            } = stats;
+            let (limited, capacity) = (u64::from(capacity.is_some()), capacity.unwrap_or(0));
+            let numbers = [
+                ready,
+                delayed,
+                leased,
+                held,
+                bytes,
+                produced,
+                acked,
+                nacked,
+                rejected,
+                released,
+                expired,
+                dead_lettered,
+                redelivered,
+                dropped,
+                oldest_age,
+                head,
+                tail,
+                size,
+                &limited,
+                &capacity,
+            ];
+            self.longs(&numbers);
+            write_bytes(&mut self.arena, name.as_bytes());
+        }
+        self.registers.set_bytes(&self.arena, all.len());
+    }
+
+    /// As `stats.ts` names them.
+    fn broker(&mut self, stats: &BrokerStats) {
+        self.clear();
+        let BrokerStats {
+            queues,
+            exchanges,
+            messages,
+            memory,
+            memory_limit,
+            waiting,
+        } = stats;
+        self.longs(&[queues, exchanges, messages, memory, memory_limit, waiting]);
+        self.registers.set_bytes(&self.arena, 1);
+    }
+
+    fn longs(&mut self, numbers: &[&u64]) {
+        for number in numbers {
+            self.arena.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
     fn clear(&mut self) {
         self.body = None;
         if self.arena.capacity() > ARENA_BYTES_KEPT {
@@ -161,14 +238,4 @@ impl Results {
         self.arena.clear();
         self.records.clear();
     }
-}
-
-/// A value as a plain object. Whole numbers of 64 bits come as bigint; TypeScript makes numbers of those that fit.
-fn plain<T: Serialize>(value: &T) -> JsValue {
-    let serializer = serde_wasm_bindgen::Serializer::new()
-        .serialize_large_number_types_as_bigints(true)
-        .serialize_missing_as_null(true);
-    value
-        .serialize(&serializer)
-        .expect("statistics are numbers and texts, which always serialise")
 }

@@ -2,7 +2,6 @@
 
 use ferrymq_core::engine::{Command, Operation};
 use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId, Result};
-use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::native::Native;
@@ -12,28 +11,25 @@ use crate::wire::Reader;
 /// Queues.
 #[wasm_bindgen]
 impl Native {
-    /// Declares a queue, or finds it.
-    pub fn declare_queue(&mut self, now: f64, name: String, options: JsValue, create: bool) -> u32 {
-        match options_from(options) {
-            Ok(options) => self.run(
-                now,
-                Command::DeclareQueue {
-                    name,
-                    options,
-                    create,
-                },
-            ),
-            Err(error) => self.results.store(Err(error)),
-        }
+    /// Declares a queue, or finds it. The scratch memory holds its name and options in `length` bytes.
+    pub fn declare_queue(&mut self, now: f64, length: usize, create: bool) -> u32 {
+        let mut reader = Reader::new(&self.scratch[..length]);
+        let command = reader.text().and_then(|name| {
+            Ok(Command::DeclareQueue {
+                name,
+                options: options_from(reader)?,
+                create,
+            })
+        });
+        self.run_read(now, command)
     }
 
-    /// Changes options.
-    pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, options: JsValue) -> u32 {
+    /// Changes options. The scratch memory holds them in `length` bytes.
+    pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, length: usize) -> u32 {
         let queue = QueueId { index, generation };
-        match options_from(options) {
-            Ok(options) => self.run(now, Command::AlterQueue { queue, options }),
-            Err(error) => self.results.store(Err(error)),
-        }
+        let options = options_from(Reader::new(&self.scratch[..length]));
+        let command = options.map(|options| Command::AlterQueue { queue, options });
+        self.run_read(now, command)
     }
 
     /// `verb`: 0 delete, 1 purge, 2 size, 3 statistics, 4 peek at `max`, 5 redrive at most `max` (not a number: all).
@@ -79,14 +75,16 @@ impl Native {
 /// Routing and transactions.
 #[wasm_bindgen]
 impl Native {
-    /// Declares an exchange, or finds it. `kind`: 0 direct, 1 fanout, 2 topic.
-    pub fn declare_exchange(&mut self, now: f64, name: String, kind: u32, create: bool) -> u32 {
+    /// Declares an exchange, or finds it. The scratch memory holds its name in `length` bytes. `kind`: 0 direct, 1 fanout, 2 topic.
+    pub fn declare_exchange(&mut self, now: f64, length: usize, kind: u32, create: bool) -> u32 {
         let kind = match kind {
             0 => ExchangeKind::Direct,
             1 => ExchangeKind::Fanout,
             _ => ExchangeKind::Topic,
         };
-        self.run(now, Command::DeclareExchange { name, kind, create })
+        let name = Reader::new(&self.scratch[..length]).text();
+        let command = name.map(|name| Command::DeclareExchange { name, kind, create });
+        self.run_read(now, command)
     }
 
     /// Removes an exchange.
@@ -95,7 +93,7 @@ impl Native {
         self.run(now, Command::DeleteExchange { exchange })
     }
 
-    /// Binds an exchange to a queue, or takes the binding away.
+    /// Binds an exchange to a queue, or takes the binding away. The scratch memory holds the pattern in `length` bytes.
     #[allow(clippy::too_many_arguments)] // Two handles are four numbers.
     pub fn bind(
         &mut self,
@@ -104,7 +102,7 @@ impl Native {
         generation: u32,
         queue: u32,
         queue_generation: u32,
-        pattern: String,
+        length: usize,
         remove: bool,
     ) -> u32 {
         let exchange = ExchangeId { index, generation };
@@ -112,51 +110,50 @@ impl Native {
             index: queue,
             generation: queue_generation,
         };
-        let command = if remove {
-            Command::Unbind {
-                exchange,
-                queue,
-                pattern,
+        let pattern = Reader::new(&self.scratch[..length]).text();
+        let command = pattern.map(|pattern| {
+            if remove {
+                Command::Unbind {
+                    exchange,
+                    queue,
+                    pattern,
+                }
+            } else {
+                Command::Bind {
+                    exchange,
+                    queue,
+                    pattern,
+                }
             }
-        } else {
-            Command::Bind {
-                exchange,
-                queue,
-                pattern,
-            }
-        };
-        self.run(now, command)
+        });
+        self.run_read(now, command)
     }
 
     /// The scratch memory holds one publish as a transaction has it.
     pub fn publish(&mut self, now: f64, length: usize) -> u32 {
-        match Reader::new(&self.scratch[..length]).operation() {
-            Ok(Operation::Publish {
+        let command = Reader::new(&self.scratch[..length]).operation();
+        let command = command.map(|operation| match operation {
+            Operation::Publish {
                 exchange,
                 key,
                 message,
                 mandatory,
-            }) => self.run(
-                now,
-                Command::Publish {
-                    exchange,
-                    key,
-                    message,
-                    mandatory,
-                },
-            ),
-            Ok(_) => unreachable!("exchange.ts writes a publish"),
-            Err(error) => self.results.store(Err(error)),
-        }
+            } => Command::Publish {
+                exchange,
+                key,
+                message,
+                mandatory,
+            },
+            _ => unreachable!("exchange.ts writes a publish"),
+        });
+        self.run_read(now, command)
     }
 
     /// The scratch memory holds `count` operations in `length` bytes.
     pub fn transaction(&mut self, now: f64, length: usize, count: usize) -> u32 {
         let mut reader = Reader::new(&self.scratch[..length]);
         let operations: Result<Vec<Operation>> = (0..count).map(|_| reader.operation()).collect();
-        match operations {
-            Ok(operations) => self.run(now, Command::Transaction { operations }),
-            Err(error) => self.results.store(Err(error)),
-        }
+        let command = operations.map(|operations| Command::Transaction { operations });
+        self.run_read(now, command)
     }
 }

@@ -1,4 +1,4 @@
-//! Messages, properties and transactions as bytes between TypeScript (`wire.ts`) and here. Little-endian; texts and lists carry their length
+//! Messages, properties and transactions as bytes between TypeScript (`writer.ts`) and here. Little-endian; texts and lists carry their length
 //! before them. Private to one package, both halves of which are always of the same build: it is no format that anything keeps.
 
 use std::sync::Arc;
@@ -34,6 +34,10 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| {
             Error::invalid("the call's bytes end early; the two halves of ferrymq are of different builds, install it anew")
@@ -47,7 +51,7 @@ impl<'a> Reader<'a> {
         Ok(std::array::from_fn(|i| bytes[i]))
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    pub fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 
@@ -68,7 +72,7 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<String> {
+    pub fn text(&mut self) -> Result<String> {
         let bytes = self.bytes()?;
         std::str::from_utf8(bytes)
             .map(str::to_owned)
@@ -129,7 +133,7 @@ impl<'a> Reader<'a> {
 
     fn properties(&mut self) -> Result<Properties> {
         let mut properties = Properties::default();
-        while !self.rest.is_empty() {
+        while !self.is_empty() {
             match self.byte()? {
                 KEY => properties.key = Some(self.text()?),
                 CONTENT_TYPE => properties.content_type = Some(self.text()?),
@@ -152,7 +156,8 @@ impl<'a> Reader<'a> {
         Ok(headers)
     }
 
-    fn value(&mut self) -> Result<HeaderValue> {
+    /// A header's value, or an option's.
+    pub fn value(&mut self) -> Result<HeaderValue> {
         Ok(match self.byte()? {
             0 => HeaderValue::Null,
             1 => HeaderValue::Bool(false),
@@ -222,7 +227,7 @@ fn write_field(out: &mut Vec<u8>, tag: u8, text: Option<&str>) {
     }
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_length(out, bytes.len());
     out.extend_from_slice(bytes);
 }

@@ -14,10 +14,10 @@ import type {
 import { flag, known, text } from "./checks.js";
 import type { Core } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
-import { ExchangeHandle, kindNumber } from "./exchange.js";
-import { queueOptions } from "./options.js";
+import { declareExchange, ExchangeHandle } from "./exchange.js";
+import { writeOptions } from "./options.js";
 import { QueueHandle } from "./queue.js";
-import { statistics } from "./stats.js";
+import { readBroker, readQueues } from "./stats.js";
 import { TransactionList } from "./transaction.js";
 
 const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "create"]);
@@ -42,9 +42,14 @@ export class BrokerHandle implements Broker {
     return core.call(
       (native) => {
         text("the queue's name", name);
-        const passed = queueOptions("queue", options);
         const create = options?.create === undefined ? true : flag("create", options.create);
-        return native.declare_queue(core.clock.now(), name, passed, create);
+        return core.written(
+          (writer) => {
+            writer.text(name);
+            writeOptions(writer, "queue", options);
+          },
+          (length) => native.declare_queue(core.clock.now(), length, create),
+        );
       },
       (core) => new QueueHandle(core, name, core.place(), core.generation()),
       undefined,
@@ -60,7 +65,7 @@ export class BrokerHandle implements Broker {
         const passed = known("exchange", options, EXCHANGE_OPTIONS);
         kind = passed.kind ?? "topic";
         const create = passed.create === undefined ? true : flag("create", passed.create);
-        return native.declare_exchange(core.clock.now(), name, kindNumber(kind), create);
+        return declareExchange(core, native, name, kind, create);
       },
       (core) => new ExchangeHandle(core, name, kind, core.place(), core.generation()),
       undefined,
@@ -84,11 +89,11 @@ export class BrokerHandle implements Broker {
   }
 
   queues(): Promise<QueueStats[]> {
-    return this.#overview(false);
+    return this.#overview(false, readQueues);
   }
 
   stats(): Promise<BrokerStats> {
-    return this.#overview(true);
+    return this.#overview(true, readBroker);
   }
 
   async close(): Promise<void> {
@@ -103,12 +108,8 @@ export class BrokerHandle implements Broker {
     return this.close();
   }
 
-  #overview<T>(broker: boolean): Promise<T> {
+  #overview<T>(broker: boolean, read: (core: Core) => T): Promise<T> {
     const core = this.#core;
-    return core.call(
-      (native) => native.overview(core.clock.now(), broker),
-      (core) => statistics<T>(core.value()),
-      undefined,
-    );
+    return core.call((native) => native.overview(core.clock.now(), broker), read, undefined);
   }
 }

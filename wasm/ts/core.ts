@@ -29,6 +29,8 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Scratch memory beyond this is given back after the call that needed it. */
 const SCRATCH_BYTES_KEPT = 1 << 20;
 
+const UTF8 = new TextDecoder();
+
 /** Makes a call's result of what it left in the registers. */
 export type Read<S, T> = (core: Core, subject: S) => T;
 
@@ -161,6 +163,18 @@ export class Core {
     if (more !== undefined) this.#bytes.set(more, this.#scratchAt + first);
   }
 
+  /** Writes what a call reads, puts it where the engine reads it, and makes the call with its length. */
+  written(write: (writer: Writer) => void, enter: (length: number) => number): number {
+    const writer = this.writer();
+    try {
+      write(writer);
+      this.load(writer);
+      return enter(writer.length);
+    } finally {
+      this.done(writer);
+    }
+  }
+
   // What a call left behind. Valid until the next call.
 
   /** A number of 64 bits. */
@@ -201,11 +215,6 @@ export class Core {
   records(): Uint32Array {
     const at = this.#registers[RECORDS_AT] as number;
     return new Uint32Array(this.#memory.buffer, at, this.count() * RECORD_WORDS).slice();
-  }
-
-  /** The statistics. */
-  value(): unknown {
-    return this.#native.take_value();
   }
 
   #unsettled<S, T>(status: number, read: Read<S, T>, subject: S, signal: AbortSignal | undefined): Promise<T> {
@@ -335,7 +344,7 @@ export class Core {
 
   #refusal(): FerryError {
     if (this.#bytes.length === 0) this.#look();
-    return refusal(this.#registers[KIND] as number, this.#native.take_error());
+    return refusal(this.#registers[KIND] as number, UTF8.decode(this.bytes()));
   }
 
   /** What a call threw, as its caller is to see it. A trap ends the broker: nothing it holds can be trusted. */

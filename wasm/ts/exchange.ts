@@ -5,6 +5,7 @@ import { flag, known, optionalText, text } from "./checks.js";
 import type { Core } from "./core.js";
 import { invalid, shown } from "./errors.js";
 import { nothing } from "./message.js";
+import type { Native } from "./native/ferrymq_wasm.js";
 import { ownQueue, readCount } from "./queue.js";
 import { MESSAGE_OPTIONS, writeMessage } from "./sending.js";
 import type { Writer } from "./writer.js";
@@ -13,8 +14,16 @@ const PUBLISH_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "manda
 const KINDS: readonly ExchangeKind[] = ["direct", "fanout", "topic"];
 const PUBLISH = 1;
 
-/** The engine's number for a kind. */
-export function kindNumber(kind: unknown): number {
+/** Asks the engine for an exchange. Throws `InvalidArgument` for a kind that there is not. */
+export function declareExchange(core: Core, native: Native, name: string, kind: unknown, create: boolean): number {
+  const number = kindNumber(kind);
+  return core.written(
+    (writer) => writer.text(name),
+    (length) => native.declare_exchange(core.clock.now(), length, number, create),
+  );
+}
+
+function kindNumber(kind: unknown): number {
   const number = KINDS.indexOf(kind as ExchangeKind);
   if (number < 0) throw invalid(`kind is ${shown(kind)}; pass "direct", "fanout" or "topic"`);
   return number;
@@ -48,16 +57,11 @@ export class ExchangeHandle implements Exchange {
   publish(body: Body, options?: PublishOptions): Promise<number> {
     const { core } = this;
     return core.call(
-      (native) => {
-        const writer = core.writer();
-        try {
-          this.write(writer, body, options);
-          core.load(writer);
-          return native.publish(core.clock.now(), writer.length);
-        } finally {
-          core.done(writer);
-        }
-      },
+      (native) =>
+        core.written(
+          (writer) => this.write(writer, body, options),
+          (length) => native.publish(core.clock.now(), length),
+        ),
       readCount,
       undefined,
     );
@@ -94,7 +98,11 @@ export class ExchangeHandle implements Exchange {
         const target = ownQueue(core, queue);
         const words = text("pattern", pattern);
         const { place, generation } = target;
-        return native.bind(core.clock.now(), this.#found(), this.#generation, place, generation, words, remove);
+        const found = this.#found();
+        return core.written(
+          (writer) => writer.text(words),
+          (length) => native.bind(core.clock.now(), found, this.#generation, place, generation, length, remove),
+        );
       },
       nothing,
       undefined,
@@ -106,7 +114,7 @@ export class ExchangeHandle implements Exchange {
     const { core, name, kind } = this;
     if (this.#opening !== core.opening) {
       const id = core.ask(
-        (native) => native.declare_exchange(core.clock.now(), name, kindNumber(kind), false),
+        (native) => declareExchange(core, native, name, kind, false),
         (core) => ({ place: core.place(), generation: core.generation() }),
       );
       this.#place = id.place;

@@ -3,18 +3,17 @@
 import type { QueueOptions } from "./api.js";
 import { durability, duration, flag, integer, known, text } from "./checks.js";
 import { invalid, shown } from "./errors.js";
+import { writeOne } from "./headers.js";
+import type { Writer } from "./writer.js";
 
 const U64_MAX = 2n ** 64n - 1n;
 const U32_MAX = 2 ** 32 - 1;
 /** In the engine's order. */
 const OVERFLOWS = ["reject", "drop_oldest", "block"];
 
-/** The core's default. */
-const BACKOFF_FACTOR = 2;
-
 type Passed = Record<string, unknown>;
 
-/** For each option what it becomes: a value of its own name, or an object of several. */
+/** For each option, in the engine's order, what it becomes. */
 const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   capacity: orNull(count),
   capacityBytes: orNull(count),
@@ -29,30 +28,25 @@ const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   durability: orNull((_, value) => durability(value)),
 };
 
-const NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
+/** The place of each is what the engine knows it by. */
+const PLACES = Object.keys(OPTIONS);
+const NAMES: ReadonlySet<string> = new Set(PLACES);
 const NAMES_AND_CREATE: ReadonlySet<string> = new Set([...NAMES, "create"]);
 const BACKOFF_NAMES: ReadonlySet<string> = new Set(["initial", "factor", "max", "jitter"]);
 
-/** The options as the engine takes them. What is `undefined` was not passed. Throws `InvalidArgument`. */
-export function queueOptions(what: string, options: (QueueOptions & { create?: unknown }) | undefined): object {
+/** Writes the options as the engine takes them. What is `undefined` was not passed. Throws `InvalidArgument`. */
+export function writeOptions(
+  writer: Writer,
+  what: string,
+  options: (QueueOptions & { create?: unknown }) | undefined,
+): void {
   const passed = known(what, options, what === "queue" ? NAMES_AND_CREATE : NAMES);
-  const result: Passed = {};
   for (const [name, value] of Object.entries(passed)) {
     const check = OPTIONS[name];
     if (check === undefined || value === undefined) continue;
     const checked = check(name, value);
-    if (checked instanceof Parts) Object.assign(result, checked.parts);
-    else result[name] = checked;
-  }
-  return result;
-}
-
-/** What one option becomes where the engine has several. */
-class Parts {
-  readonly parts: Passed;
-
-  constructor(parts: Passed) {
-    this.parts = parts;
+    writer.byte(PLACES.indexOf(name));
+    writeOne(writer, checked, name);
   }
 }
 
@@ -67,33 +61,34 @@ function overflow(name: string, value: unknown): number {
 }
 
 function count(name: string, value: unknown): number | bigint {
-  if (typeof value === "bigint" && value >= 0n && value <= U64_MAX) return value;
+  // The engine takes the highest bit for what it is.
+  if (typeof value === "bigint" && value >= 0n && value <= U64_MAX) return BigInt.asIntN(64, value);
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
   throw invalid(
     `${name} is ${shown(value)}; pass a whole number of at least 1 (a bigint beyond 2^53), or null for no limit`,
   );
 }
 
-function backoff(name: string, value: unknown): Parts {
+/** Initial, factor, max, jitter; null: its default. */
+function backoff(name: string, value: unknown): unknown[] {
   if (typeof value === "number") {
     const wait = duration(name, value);
-    return new Parts({ backoffInitial: wait, backoffFactor: 1, backoffMax: wait, backoffJitter: 0 });
+    return [wait, 1, wait, 0];
   }
   if (typeof value !== "object" || value === null) {
     throw invalid(`${name} is ${shown(value)}; pass { initial, factor, max, jitter }, or milliseconds`);
   }
   const { initial, factor, max, jitter } = known<Passed>(name, value as Passed, BACKOFF_NAMES);
-  return new Parts({
-    backoffInitial: given(`${name}.initial`, initial, duration),
-    // An empty object says "the defaults": one part must be there for it to count as passed.
-    backoffFactor: given(`${name}.factor`, factor, amount) ?? BACKOFF_FACTOR,
-    backoffMax: given(`${name}.max`, max, duration),
-    backoffJitter: given(`${name}.jitter`, jitter, amount),
-  });
+  return [
+    given(`${name}.initial`, initial, duration),
+    given(`${name}.factor`, factor, amount),
+    given(`${name}.max`, max, duration),
+    given(`${name}.jitter`, jitter, amount),
+  ];
 }
 
 function given(name: string, value: unknown, check: (name: string, value: unknown) => unknown): unknown {
-  return value === undefined ? undefined : check(name, value);
+  return value === undefined ? null : check(name, value);
 }
 
 function amount(name: string, value: unknown): number {
@@ -105,7 +100,7 @@ function deadLetter(name: string, value: unknown): unknown {
   if (value === null || value === false) return value;
   if (typeof value === "string") return text(name, value);
   if (Array.isArray(value) && value.length === 2) {
-    return new Parts({ deadLetter: text(name, value[0]), deadLetterKey: text(name, value[1]) });
+    return [text(name, value[0]), text(name, value[1])];
   }
   throw invalid(
     `${name} is ${shown(value)}; pass a queue's name, [exchange, key], false to discard, or null for <queue>.dead`,

@@ -29,9 +29,9 @@ import {
   writeToken,
 } from "./message.js";
 import type { Native } from "./native/ferrymq_wasm.js";
-import { queueOptions } from "./options.js";
+import { writeOptions } from "./options.js";
 import { MESSAGE_OPTIONS, NO_NUMBERS, numbersOf, prepare, writeItem, writeProperties } from "./sending.js";
-import { statistics } from "./stats.js";
+import { readQueues } from "./stats.js";
 
 const PRODUCE_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "timeout", "signal"]);
 const WAIT_OPTIONS: ReadonlySet<string> = new Set(["timeout", "signal"]);
@@ -192,14 +192,12 @@ export class QueueHandle implements Queue {
     return core.call(
       (native) => {
         all = [...iterable("deliveries", deliveries)];
-        const writer = core.writer();
-        try {
-          for (const delivery of all) writeToken(writer, delivery);
-          core.load(writer);
-          return native.ack_many(core.clock.now(), all.length);
-        } finally {
-          core.done(writer);
-        }
+        return core.written(
+          (writer) => {
+            for (const delivery of all) writeToken(writer, delivery);
+          },
+          () => native.ack_many(core.clock.now(), all.length),
+        );
       },
       (core) => refuseLost(core, all),
       undefined,
@@ -243,8 +241,11 @@ export class QueueHandle implements Queue {
     const { core } = this;
     return core.call(
       (native) => {
-        const passed = queueOptions("alter", options);
-        return native.alter_queue(core.clock.now(), this.place, this.#generation, passed);
+        const { place } = this;
+        return core.written(
+          (writer) => writeOptions(writer, "alter", options),
+          (length) => native.alter_queue(core.clock.now(), place, this.#generation, length),
+        );
       },
       nothing,
       undefined,
@@ -303,7 +304,11 @@ export class QueueHandle implements Queue {
   #find(): void {
     const { core, name } = this;
     const id = core.ask(
-      (native) => native.declare_queue(core.clock.now(), name, {}, false),
+      (native) =>
+        core.written(
+          (writer) => writer.text(name),
+          (length) => native.declare_queue(core.clock.now(), length, false),
+        ),
       (core) => ({ place: core.place(), generation: core.generation() }),
     );
     this.#place = id.place;
@@ -346,7 +351,7 @@ function readIds(core: Core): bigint[] {
 }
 
 function readQueueStats(core: Core): QueueStats {
-  return statistics<QueueStats>(core.value());
+  return readQueues(core)[0] as QueueStats;
 }
 
 /** Throws `LeaseLost` with those of `all` whose tokens the engine gave back as lost. */
