@@ -31,7 +31,7 @@ from ._errors import (
     Unavailable,
     Unroutable,
 )
-from ._native import Broker, Delivery, Exchange, Message, Outgoing, Queue, Transaction
+from ._native import Broker, Consumer, Delivery, Exchange, Message, Outgoing, Queue, Transaction
 from ._types import (
     Backoff,
     Body,
@@ -49,6 +49,7 @@ __all__ = [
     "Broker",
     "BrokerStats",
     "Closed",
+    "Consumer",
     "Delivery",
     "Durability",
     "Duration",

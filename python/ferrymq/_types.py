@@ -11,6 +11,7 @@ __all__ = [
     "Body",
     "BrokerStats",
     "DeadLetter",
+    "Dispatch",
     "Durability",
     "Duration",
     "ExchangeKind",
@@ -42,6 +43,7 @@ HeaderValue: TypeAlias = (
 # One Literal for each word: only so do type checkers and the runtime see the same union.
 Durability: TypeAlias = Literal["durable"] | Literal["written"] | Literal["memory"]
 Overflow: TypeAlias = Literal["reject"] | Literal["drop_oldest"] | Literal["block"]
+Dispatch: TypeAlias = Literal["round_robin"] | Literal["random"] | Literal["least_loaded"]
 ExchangeKind: TypeAlias = Literal["direct"] | Literal["fanout"] | Literal["topic"]
 DeadLetter: TypeAlias = str | tuple[str, str] | Literal[False] | None
 
@@ -86,6 +88,10 @@ class QueueOptions(TypedDict, total=False):
     """How many priorities there are (1), at most 255."""
     ordered_keys: bool
     """At most one message of a key is out at a time."""
+    dispatch: Dispatch
+    """Which push consumer is next: "round_robin", "random", or "least_loaded"."""
+    single_active_consumer: bool
+    """Only the push consumer that was opened first gets messages, and after it the next."""
     durability: Durability | None
     """How safe its messages are; None: as the broker."""
 

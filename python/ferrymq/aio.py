@@ -40,7 +40,7 @@ from ._types import (
     QueueStats,
 )
 
-__all__ = ["Broker", "Delivery", "Exchange", "Queue", "Transaction", "open"]
+__all__ = ["Broker", "Consumer", "Delivery", "Exchange", "Queue", "Transaction", "open"]
 
 
 def open(
@@ -376,18 +376,79 @@ class Queue:
         """How many messages there are: ready + delayed + leased."""
         return cast("int", await _result(self._calls._size()))
 
-    async def __aiter__(self) -> AsyncIterator[Delivery]:
-        """Deliveries as they come, waiting for each, until the broker is closed."""
-        while True:
-            try:
-                delivery = await self.consume(None)
-            except Closed:
-                return
-            if delivery is not None:
-                yield delivery
+    def consumer(self, *, prefetch: int = 100, auto_ack: bool = False) -> Consumer:
+        """A push consumer: deliveries as they come, up to prefetch of them reserved for it."""
+        return Consumer(self._calls.consumer(prefetch=prefetch, auto_ack=auto_ack))
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, waiting for each, until the broker is closed: as consumer()."""
+        return self.consumer()
 
     def __repr__(self) -> str:
         return f"<aio {self._queue!r}>"
+
+
+class Consumer:
+    """A push consumer for asyncio: `async for delivery in queue.consumer()`; see ferrymq.Consumer.
+
+    The iteration ends when the consumer or the broker is closed. As an async context manager the
+    end of the block closes it. Closed, or dropped, it gives back what it had not handed out.
+    """
+
+    __slots__ = ("__weakref__", "_calls")
+
+    def __init__(self, consumer: Any, /) -> None:
+        self._calls = consumer
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue that it consumes from."""
+        return cast("str", self._calls.queue)
+
+    async def consume(self, timeout: Duration | None = 0) -> Delivery | None:
+        """Take the next message; None when there is none within the timeout (None: for ever)."""
+        started = self._calls.consume(timeout)
+        if type(started) is _native.Pending:
+            started = await _answered(started)
+        return None if started is None else Delivery(started)
+
+    async def consume_many(
+        self, max_messages: int, timeout: Duration | None = 0
+    ) -> list[Delivery]:
+        """Take up to max_messages of what is reserved; waits for the first only."""
+        deliveries = self._calls.consume_many(max_messages, timeout)
+        return [Delivery(delivery) for delivery in await _result(deliveries)]
+
+    async def close(self) -> None:
+        """Close the consumer: what is reserved for it goes back to the queue."""
+        self._calls.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        try:
+            started = self._calls.consume(None)
+            if type(started) is _native.Pending:
+                started = await _answered(started)
+        except Closed:
+            raise StopAsyncIteration from None
+        return Delivery(started)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<aio {self._calls!r}>"
 
 
 class Exchange:

@@ -7,6 +7,7 @@
 mod aio;
 mod broker;
 mod call;
+mod consumer;
 mod convert;
 mod errors;
 mod exchange;
@@ -30,13 +31,15 @@ mod _native {
     #[pymodule_export]
     use crate::call::{_forked, Pending};
     #[pymodule_export]
+    use crate::consumer::Consumer;
+    #[pymodule_export]
     use crate::exchange::Exchange;
     #[pymodule_export]
     use crate::message::{_reason_of, Delivery, Message};
     #[pymodule_export]
     use crate::outgoing::Outgoing;
     #[pymodule_export]
-    use crate::queue::{Deliveries, Queue};
+    use crate::queue::Queue;
     #[pymodule_export]
     use crate::testing::{_open_testing, Testing};
     #[pymodule_export]

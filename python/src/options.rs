@@ -1,14 +1,14 @@
 //! A queue's options, from keyword arguments.
 
 use ferrymq_core::model::limits::{MAX_ATTEMPTS_DEFAULT, PRIORITIES_MAX};
-use ferrymq_core::model::{Backoff, DeadLetter, ExchangeKind, Overflow, QueueOptions};
+use ferrymq_core::model::{Backoff, DeadLetter, Dispatch, ExchangeKind, Overflow, QueueOptions};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
 use crate::convert::{durability, duration, duration_or_none, integer, number, shown, text};
 use crate::errors::invalid;
 
-const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, backoff, dead_letter, ttl, priorities, ordered_keys, durability";
+const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, backoff, dead_letter, ttl, priorities, ordered_keys, dispatch, single_active_consumer, durability";
 
 /// Largest capacity: what fits a signed 64-bit integer in every language and in the store.
 const CAPACITY_MAX: u64 = i64::MAX as u64;
@@ -50,6 +50,10 @@ fn set(
             options.priorities = Some(u32::try_from(priorities).expect("within its limit"));
         }
         "ordered_keys" => options.ordered_keys = Some(crate::convert::boolean(value, name)?),
+        "dispatch" => options.dispatch = Some(dispatch(value)?),
+        "single_active_consumer" => {
+            options.single_active_consumer = Some(crate::convert::boolean(value, name)?);
+        }
         "durability" => options.durability = Some(some(value).map(durability).transpose()?),
         _ => {
             let message = format!("unknown queue option {name:?}; the options are {KNOWN}");
@@ -79,6 +83,21 @@ fn overflow(value: &Bound<'_, PyAny>) -> PyResult<Overflow> {
             Err(invalid(
                 value.py(),
                 format!("overflow is {}; {must}", shown(value)),
+            ))
+        }
+    }
+}
+
+fn dispatch(value: &Bound<'_, PyAny>) -> PyResult<Dispatch> {
+    match text(value, "dispatch")? {
+        "round_robin" => Ok(Dispatch::RoundRobin),
+        "random" => Ok(Dispatch::Random),
+        "least_loaded" => Ok(Dispatch::LeastLoaded),
+        _ => {
+            let must = r#"it must be "round_robin", "random" or "least_loaded""#;
+            Err(invalid(
+                value.py(),
+                format!("dispatch is {}; {must}", shown(value)),
             ))
         }
     }

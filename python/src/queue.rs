@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::{Mode, Source, submit};
+use crate::consumer::Consumer;
 use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown, timeout};
-use crate::errors::{invalid, is_closed, raised};
+use crate::errors::{invalid, raised};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
 use crate::outgoing::{Keywords, batch, start};
@@ -382,11 +383,22 @@ impl Queue {
         true
     }
 
-    /// Deliveries as they come, waiting for each, until the broker is closed.
-    fn __iter__(slf: Bound<'_, Self>) -> Deliveries {
-        Deliveries {
-            queue: slf.unbind(),
-        }
+    /// A push consumer: deliveries as they come, up to prefetch of them reserved for it. See Consumer.
+    #[pyo3(
+        signature = (*, prefetch = None, auto_ack = None),
+        text_signature = "($self, *, prefetch=100, auto_ack=False)"
+    )]
+    fn consumer(
+        slf: &Bound<'_, Self>,
+        prefetch: Argument<'_, '_>,
+        auto_ack: Argument<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        Consumer::open(slf, prefetch, auto_ack)
+    }
+
+    /// Deliveries as they come, waiting for each, until the broker is closed: as consumer().
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Consumer::open(slf, None, None)
     }
 
     fn __contains__(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -402,36 +414,7 @@ impl Queue {
     }
 }
 
-fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
+pub fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
     let size = integer(value, what, 1, BATCH_MESSAGES_MAX as u64)?;
     Ok(u32::try_from(size).expect("the most messages of a batch fit 32 bits"))
-}
-
-/// The deliveries of a queue, one after the other, until the broker is closed.
-#[pyclass(frozen, module = "ferrymq._native")]
-pub struct Deliveries {
-    queue: Py<Queue>,
-}
-
-#[pymethods]
-impl Deliveries {
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let queue = self.queue.get();
-        let command = Command::Consume {
-            queue: queue.source.id,
-            session: queue.session(py)?,
-            auto_ack: false,
-            wait: Wait::Forever,
-        };
-        let shape = Shape::Delivery(self.queue.clone_ref(py));
-        match queue.submit(py, command, shape) {
-            Ok(delivery) => Ok(Some(delivery)),
-            Err(error) if is_closed(py, &error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }

@@ -9,6 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
 use crate::call::{Mode, Shared, Source};
+use crate::consumer::Consumer;
 use crate::convert::seconds;
 use crate::errors::lost;
 use crate::exchange::Exchange;
@@ -26,6 +27,10 @@ pub enum Shape {
     Ids,
     /// A delivery of this queue, or `None`.
     Delivery(Py<Queue>),
+    /// The first of a list of deliveries of this queue, or `None`.
+    First(Py<Queue>),
+    /// A push consumer of this queue.
+    Consumer(Py<Queue>),
     /// A list of deliveries of this queue.
     Deliveries(Py<Queue>),
     /// A list of messages of this queue.
@@ -70,6 +75,13 @@ impl Shape {
                     .into_any()
                     .unbind())
             }
+            (Shape::First(source), Reply::Deliveries(deliveries)) => {
+                match deliveries.into_iter().next() {
+                    Some(delivery) => Delivery::object(py, source, delivery),
+                    None => Ok(py.None()),
+                }
+            }
+            (Shape::Consumer(queue), Reply::Consumer(id)) => Consumer::object(py, queue, id),
             (Shape::Deliveries(source), Reply::Deliveries(deliveries)) => {
                 let objects: Vec<_> = deliveries
                     .into_iter()

@@ -32,6 +32,9 @@ FIELDS = {
     "produce_many": "queue! items! options",
     "consume": "queue! options",
     "consume_many": "queue! max! options",
+    "consumer": "queue! options",
+    "cancel": "consumer!",
+    "handed": "consumer!",
     "peek": "queue! max",
     "ack": "delivery token_of queue token durable",
     "nack": "delivery token_of queue token delay reason",
@@ -110,6 +113,9 @@ class World:
             "produce_many": self.produce_many,
             "consume": self.consume,
             "consume_many": self.consume,
+            "consumer": self.open_consumer,
+            "cancel": self.cancel,
+            "handed": self.handed,
             "ack_many": self.ack_many,
             "bind": self.bind,
             "unbind": self.bind,
@@ -193,6 +199,27 @@ class World:
         if step["do"] == "consume":
             return await value(queue.consume(**options))
         return await value(queue.consume_many(step["max"], **options))
+
+    async def open_consumer(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        return queue.consumer(**call_options(step.get("options", {})))
+
+    def consumer(self, step: Mapping[str, Any]) -> Any:
+        """The push consumer that a step names."""
+        found = self.results.get(step["consumer"])
+        if not hasattr(found, "consume_many"):
+            raise Wrong(f"{step['consumer']!r} is not a consumer")
+        return found
+
+    async def cancel(self, step: Mapping[str, Any]) -> None:
+        await value(self.consumer(step).close())
+
+    async def handed(self, step: Mapping[str, Any]) -> list[Any]:
+        """Everything that is reserved for it is taken, until nothing comes."""
+        handed: list[Any] = []
+        while some := await value(self.consumer(step).consume_many(100_000)):
+            handed += some
+        return handed
 
     def delivery(self, name: str) -> Any:
         """The delivery of this name; name.2 is the third of a batch."""

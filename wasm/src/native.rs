@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Output, Reply};
 use ferrymq_core::model::{
-    Body, CallId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
+    Body, CallId, ConsumerId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
 };
 use ferrymq_core::testing::ManualDisk;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -252,6 +252,44 @@ impl Native {
                 wait: wait(time(now), wait_ms),
             },
         )
+    }
+
+    /// Registers a push consumer; its handle is in the registers.
+    pub fn open_consumer(
+        &mut self,
+        now: f64,
+        index: u32,
+        generation: u32,
+        prefetch: u32,
+        auto_ack: bool,
+    ) -> u32 {
+        self.run(
+            now,
+            Command::OpenConsumer {
+                queue: QueueId { index, generation },
+                session: self.session,
+                prefetch,
+                auto_ack,
+            },
+        )
+    }
+
+    /// Hands over up to `max` of what is reserved for a push consumer.
+    pub fn take(&mut self, now: f64, index: u32, generation: u32, max: u32, wait_ms: f64) -> u32 {
+        self.run(
+            now,
+            Command::Take {
+                consumer: ConsumerId { index, generation },
+                max,
+                wait: wait(time(now), wait_ms),
+            },
+        )
+    }
+
+    /// Ends a push consumer.
+    pub fn close_consumer(&mut self, now: f64, index: u32, generation: u32) -> u32 {
+        let consumer = ConsumerId { index, generation };
+        self.run(now, Command::CloseConsumer { consumer })
     }
 
     /// Acks one delivery, by the words of its token.

@@ -53,6 +53,7 @@ impl Results {
         match reply {
             Reply::Queue(id) => self.registers.set_handle(id.index, id.generation),
             Reply::Exchange(id) => self.registers.set_handle(id.index, id.generation),
+            Reply::Consumer(id) => self.registers.set_handle(id.index, id.generation),
             Reply::Session(id) => self.registers.set_number(u64::from(id.0)),
             Reply::Count(count) => self.registers.set_number(count),
             Reply::Produced(id) => self.registers.set_number(id.0),

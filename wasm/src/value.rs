@@ -2,7 +2,7 @@
 //! option, so that values are taken as they come: the core's own deserialisation takes all forms that a person may write, and would be a twentieth of the module.
 
 use ferrymq_core::model::{
-    Backoff, DeadLetter, Durability, HeaderValue, Overflow, QueueOptions, Result, Span,
+    Backoff, DeadLetter, Dispatch, Durability, HeaderValue, Overflow, QueueOptions, Result, Span,
 };
 
 use crate::wire::Reader;
@@ -24,7 +24,9 @@ pub fn options_from(mut reader: Reader<'_>) -> Result<QueueOptions> {
             7 => options.ttl = Some(span(&value)),
             8 => options.priorities = int(&value),
             9 => options.ordered_keys = Some(flag(&value)),
-            _ => options.durability = Some(durability(&value)),
+            10 => options.durability = Some(durability(&value)),
+            11 => options.dispatch = Some(dispatch(&value)),
+            _ => options.single_active_consumer = Some(flag(&value)),
         }
     }
     Ok(options)
@@ -66,6 +68,15 @@ fn overflow(place: &HeaderValue) -> Overflow {
         Some(0) => Overflow::Reject,
         Some(1) => Overflow::DropOldest,
         _ => Overflow::Block,
+    }
+}
+
+/// By its place in `options.ts`.
+fn dispatch(place: &HeaderValue) -> Dispatch {
+    match int(place) {
+        Some(0) => Dispatch::RoundRobin,
+        Some(1) => Dispatch::Random,
+        _ => Dispatch::LeastLoaded,
     }
 }
 

@@ -85,6 +85,10 @@ export interface QueueOptions {
   readonly priorities?: number;
   /** At most one message of a key is out at a time. Default: false. */
   readonly orderedKeys?: boolean;
+  /** Which push consumer gets the next message. Default: `"round_robin"`. */
+  readonly dispatch?: "round_robin" | "random" | "least_loaded";
+  /** Only the push consumer that was opened first gets messages, and after it the next. Default: false. */
+  readonly singleActiveConsumer?: boolean;
   /** How safe its messages are. `null`, the default: as the broker. */
   readonly durability?: Durability | null;
 }
@@ -111,6 +115,22 @@ export interface MessageOptions {
   readonly contentType?: string | undefined;
   readonly correlationId?: string | undefined;
   readonly replyTo?: string | undefined;
+}
+
+/** How a push consumer is served. */
+export interface ConsumerOptions {
+  /** Its credit: most messages that are reserved for it or in its hands, 1 to 65 535. Default: 100. */
+  readonly prefetch?: number | undefined;
+  /** Settled by being handed over. Default: false. */
+  readonly autoAck?: boolean | undefined;
+}
+
+/** A push consumer: what is reserved for it is nobody else's, and yet no lease runs before it is handed out. */
+export interface Consumer extends AsyncIterableIterator<Delivery, undefined> {
+  /** Takes up to `max` messages of what is reserved, without waiting. */
+  consumeMany(max: number): Promise<Delivery[]>;
+  /** Gives back what is reserved, and ends the iteration. What it handed out stays with who has it. */
+  close(): Promise<void>;
 }
 
 /** How a produce waits where the queue says `overflow: "block"`. */
@@ -266,6 +286,8 @@ export interface Queue {
   consume(options?: ConsumeOptions): Promise<Delivery | undefined>;
   /** Takes up to `max` messages; waits for the first only. */
   consumeMany(max: number, options?: ConsumeOptions): Promise<Delivery[]>;
+  /** A push consumer: `for await (const delivery of queue.consumer())`. Throws `InvalidArgument`, `NotFound`, `Closed`. */
+  consumer(options?: ConsumerOptions): Consumer;
   /** Acks what it can, then rejects with `LeaseLost`, whose `lost` lists the rest. */
   ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void>;
   /** As `delivery.ack`, by the token. */

@@ -10,6 +10,8 @@ const U64_MAX = 2n ** 64n - 1n;
 const U32_MAX = 2 ** 32 - 1;
 /** In the engine's order. */
 const OVERFLOWS = ["reject", "drop_oldest", "block"];
+/** In the engine's order. */
+const DISPATCHES = ["round_robin", "random", "least_loaded"];
 
 type Passed = Record<string, unknown>;
 
@@ -17,7 +19,7 @@ type Passed = Record<string, unknown>;
 const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   capacity: orNull(count),
   capacityBytes: orNull(count),
-  overflow,
+  overflow: oneOf(OVERFLOWS),
   lease: duration,
   maxAttempts: orNull((name, value) => integer(name, value, 0, U32_MAX)),
   backoff,
@@ -26,6 +28,8 @@ const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   priorities: (name, value) => integer(name, value, 0, U32_MAX),
   orderedKeys: flag,
   durability: orNull((_, value) => durability(value)),
+  dispatch: oneOf(DISPATCHES),
+  singleActiveConsumer: flag,
 };
 
 /** The place of each is what the engine knows it by. */
@@ -54,10 +58,13 @@ function orNull(check: (name: string, value: unknown) => unknown) {
   return (name: string, value: unknown) => (value === null ? null : check(name, value));
 }
 
-function overflow(name: string, value: unknown): number {
-  const place = OVERFLOWS.indexOf(value as string);
-  if (place < 0) throw invalid(`${name} is ${shown(value)}; pass "reject", "drop_oldest" or "block"`);
-  return place;
+/** One of three words; becomes its place. */
+function oneOf(words: readonly string[]) {
+  return (name: string, value: unknown): number => {
+    const place = words.indexOf(value as string);
+    if (place < 0) throw invalid(`${name} is ${shown(value)}; pass "${words[0]}", "${words[1]}" or "${words[2]}"`);
+    return place;
+  };
 }
 
 function count(name: string, value: unknown): number | bigint {

@@ -3,6 +3,8 @@
 import type {
   Body,
   ConsumeOptions,
+  Consumer,
+  ConsumerOptions,
   Delivery,
   Message,
   Outgoing,
@@ -13,6 +15,7 @@ import type {
   QueueStats,
 } from "./api.js";
 import { abortSignal, flag, integer, known, timeout } from "./checks.js";
+import { ConsumerHandle } from "./consumer.js";
 import type { Core } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
 import {
@@ -184,6 +187,10 @@ export class QueueHandle implements Queue {
       },
       readDeliveries,
     );
+  }
+
+  consumer(options?: ConsumerOptions): Consumer {
+    return new ConsumerHandle(this, options);
   }
 
   ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void> {

@@ -8,7 +8,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::engine::{AtOnce, Command, Config, Reply, Wait};
 use crate::model::limits::{LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX};
 use crate::model::{
-    self, Durability, Error, Outgoing, QueueId, Result, SessionId, Span, Time, Token,
+    self, ConsumerId, Durability, Error, Outgoing, QueueId, Result, SessionId, Span, Time, Token,
 };
 use crate::testing::ManualDisk;
 
@@ -27,7 +27,7 @@ pub struct Options {
     pub lease: Span,
     /// Durability of queues that do not say. In memory every level means memory.
     pub durability: Durability,
-    /// Seed of the backoff's jitter.
+    /// Seed of the backoff's jitter and of dispatch by chance.
     pub seed: u64,
 }
 
@@ -210,6 +210,13 @@ impl Broker {
             },
             now,
         )
+    }
+
+    /// Takes the next message that is reserved for a push consumer; `None`: hand it in as a command. The short way of [`Command::Take`].
+    #[inline]
+    pub fn take_at_once(&self, consumer: ConsumerId) -> Result<Option<model::Delivery>> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(|state| state.engine.take_at_once(now, consumer), now)
     }
 
     /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].

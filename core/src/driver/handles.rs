@@ -9,7 +9,7 @@ use crate::model::{
 use super::Broker;
 
 /// A reply of the wrong form would be a bug of the engine; it becomes an error, not a panic.
-fn unexpected(reply: &Reply) -> Error {
+pub(super) fn unexpected(reply: &Reply) -> Error {
     Error::new(
         ErrorKind::Indeterminate,
         format!(
@@ -72,8 +72,8 @@ impl Broker {
 /// A queue.
 #[derive(Clone)]
 pub struct Queue {
-    broker: Broker,
-    id: QueueId,
+    pub(super) broker: Broker,
+    pub(super) id: QueueId,
 }
 
 impl Queue {
@@ -230,8 +230,8 @@ impl Exchange {
 /// A message in the caller's hands. Dropping it does nothing: its lease ends by itself.
 #[derive(Clone)]
 pub struct Consumed {
-    broker: Broker,
-    delivery: Delivery,
+    pub(super) broker: Broker,
+    pub(super) delivery: Delivery,
 }
 
 impl Consumed {

@@ -8,6 +8,7 @@
 
 mod broker;
 mod clock;
+mod consumers;
 mod handles;
 mod pending;
 mod state;
@@ -15,6 +16,7 @@ mod testing;
 mod timer;
 
 pub use broker::{Broker, Options, Started};
+pub use consumers::{Consumer, ConsumerOptions};
 pub use handles::{Consumed, Exchange, Queue};
 pub use pending::Pending;
 pub use testing::{Storage, Testing};

@@ -28,6 +28,16 @@ impl Engine {
             Command::BrokerStats => return Ok(Outcome::Now(self.broker_stats())),
             Command::OpenSession => return Ok(Outcome::Now(self.open_session())),
             Command::CloseSession { session } => self.close_session(session),
+            Command::OpenConsumer {
+                queue,
+                session,
+                prefetch,
+                auto_ack,
+            } => self.open_consumer(queue, session, prefetch, auto_ack),
+            Command::CloseConsumer { consumer } => {
+                self.close_consumer(consumer);
+                Ok(Outcome::Now(Reply::Done))
+            }
             Command::DeclareQueue {
                 name,
                 options,
@@ -103,7 +113,9 @@ impl Engine {
     }
 
     pub(super) fn add_queue(&mut self, queue: QueueId, name: &str, spec: QueueSpec) {
-        let line = Line::new(queue, spec.priorities, spec.ordered_keys);
+        let mut line = Line::new(queue, spec.priorities, spec.ordered_keys);
+        let single = spec.single_active_consumer;
+        line.consumers.set_policy(spec.dispatch, single);
         self.topology.add_queue(queue, name, spec);
         let index = queue.index as usize;
         if self.lines.len() <= index {
@@ -131,9 +143,19 @@ impl Engine {
             name,
             spec: spec.clone(),
         });
-        self.topology.alter_queue(queue, spec);
+        self.apply_options(queue, spec);
         self.freed.insert(queue.index);
+        self.serve(queue.index);
         Ok(Outcome::Once(self.config.durability, Reply::Done))
+    }
+
+    /// Options of a queue that exists come into force.
+    pub(super) fn apply_options(&mut self, queue: QueueId, spec: QueueSpec) {
+        if let Ok(line) = self.line(queue) {
+            let single = spec.single_active_consumer;
+            line.consumers.set_policy(spec.dispatch, single);
+        }
+        self.topology.alter_queue(queue, spec);
     }
 
     fn delete_queue(&mut self, queue: QueueId) -> Step {
@@ -145,8 +167,10 @@ impl Engine {
 
     pub(super) fn remove_queue(&mut self, queue: QueueId) {
         let index = queue.index;
+        self.orphan_consumers(index);
         for token in self.leases.tokens(|lease| lease.queue == index) {
             if let Ok(lease) = self.leases.close(token) {
+                self.repay(&lease);
                 self.take_out(lease.slot, Departure::Taken, false);
             }
         }
@@ -166,7 +190,6 @@ impl Engine {
         for set in [
             &mut self.blocked,
             &mut self.freed,
-            &mut self.unserved,
             &mut self.holding,
             &mut self.hiding,
         ] {
@@ -183,13 +206,16 @@ impl Engine {
         let Some(Some(line)) = self.lines.get_mut(index as usize) else {
             return Vec::new();
         };
-        let leased = |position: Position| messages.is(position.slot, position.id, State::Leased);
-        let mut drained = line.waiting.drain(leased);
+        let out = |state| matches!(state, State::Leased | State::Reserved);
+        let mut drained = line.waiting.drain(|position| {
+            let head = messages.get(position.slot);
+            head.is_some_and(|m| m.id == position.id && out(m.state))
+        });
         drained.extend(line.held.drain(..).map(|held| held.position));
         drained.retain(|position| {
             messages
                 .get(position.slot)
-                .is_some_and(|m| m.id == position.id && m.state != State::Leased)
+                .is_some_and(|m| m.id == position.id && !out(m.state))
         });
         // A message in two lists would be counted twice: an expired one may have left its mark behind.
         let mut drained = sorted(drained);

@@ -3,10 +3,11 @@
 //! cannot be answered at once is given back, to be handed in as a command.
 
 use crate::model::{
-    Delivery, Departure, MessageId, Outgoing, QueueId, Result, SessionId, Time, Token,
+    ConsumerId, Delivery, Departure, MessageId, Outgoing, QueueId, Result, SessionId, Time, Token,
 };
 
 use super::Engine;
+use super::consuming::Hands;
 
 /// What `produce_at_once` says.
 #[derive(Debug)]
@@ -60,12 +61,25 @@ impl Engine {
             return Ok(None);
         }
         self.check_consumer(queue, session)?;
-        let Some(position) = self.next_ready(queue.index) else {
+        let Some(position) = self.next_pulled(queue.index) else {
             return Ok(None);
         };
-        let delivery = self.hand_over(queue.index, position, session, auto_ack);
+        let hands = Hands::of(session, auto_ack);
+        let delivery = self.hand_over(queue.index, position, hands);
         self.finish_step();
         Ok(Some(delivery))
+    }
+
+    /// [`Command::Take`](super::Command::Take) of one message, if one is reserved; `None`: hand it in as a command.
+    #[inline]
+    pub fn take_at_once(&mut self, now: Time, consumer: ConsumerId) -> Result<Option<Delivery>> {
+        self.advance(now);
+        if !self.answers_at_once() {
+            return Ok(None);
+        }
+        let delivery = self.take_reserved(consumer)?;
+        self.finish_step();
+        Ok(delivery)
     }
 
     /// [`Command::Ack`](super::Command::Ack), if it need not wait for the log; false: hand it in as a command.

@@ -2,7 +2,9 @@
 
 use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::WAITING_CALLS_MAX;
-use crate::model::{CallId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Time};
+use crate::model::{
+    CallId, ConsumerId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Time,
+};
 
 use super::Wait;
 
@@ -13,6 +15,8 @@ pub(super) enum Waits {
     Confirm,
     /// A message of a queue; `many` decides the form of the answer.
     Message { queue: QueueId, many: bool },
+    /// A message that is reserved for a push consumer.
+    Take { consumer: ConsumerId },
     /// Room in a queue.
     Room {
         queue: QueueId,

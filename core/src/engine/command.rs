@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BrokerStats, CallId, Delivery, ExchangeId, ExchangeKind, Message, MessageId, Outgoing, QueueId,
-    QueueOptions, QueueStats, Result, SessionId, Span, Time, Token,
+    BrokerStats, CallId, ConsumerId, Delivery, ExchangeId, ExchangeKind, Message, MessageId,
+    Outgoing, QueueId, QueueOptions, QueueStats, Result, SessionId, Span, Time, Token,
 };
 
 /// How long a call may wait for room or for a message.
@@ -124,6 +124,32 @@ pub enum Command {
         auto_ack: bool,
         /// How long to wait for the first.
         wait: Wait,
+    },
+    /// Registers a push consumer: messages are reserved for it as the queue's `dispatch` says, up to its credit. Answers [`Reply::Consumer`].
+    OpenConsumer {
+        /// Where from.
+        queue: QueueId,
+        /// Who holds the leases.
+        session: SessionId,
+        /// The credit: most messages reserved for it or in its hands, 1 to 65,535.
+        prefetch: u32,
+        /// Settled by being handed over.
+        auto_ack: bool,
+    },
+    /// Hands over what is reserved for a push consumer; waits for the first only. Answers [`Reply::Deliveries`].
+    Take {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// At most so many, at least 1.
+        max: u32,
+        /// How long to wait for the first.
+        wait: Wait,
+    },
+    /// Ends a push consumer: what is reserved for it goes back, uncounted, and who waits in `Take` gets `Closed`. What it was handed stays with it. Twice is once.
+    /// Answers [`Reply::Done`].
+    CloseConsumer {
+        /// Which consumer.
+        consumer: ConsumerId,
     },
     /// Done with it. Answers [`Reply::Done`].
     Ack {
@@ -260,6 +286,8 @@ pub enum Reply {
     Exchange(ExchangeId),
     /// The session.
     Session(SessionId),
+    /// The push consumer.
+    Consumer(ConsumerId),
     /// How many.
     Count(u64),
     /// The message's id.

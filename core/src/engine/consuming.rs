@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::deliver::Waiter;
+use crate::deliver::{Consumer, Waiter};
 use crate::model::limits::BATCH_MESSAGES_MAX;
 use crate::model::{
     Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, Result,
@@ -14,6 +14,35 @@ use crate::store::{Record, State};
 
 use super::calls::Waits;
 use super::{Engine, Outcome, Reply, Step, Wait};
+
+/// Whose hands a message comes into.
+#[derive(Clone, Copy)]
+pub(super) struct Hands {
+    session: SessionId,
+    consumer: u32,
+    auto_ack: bool,
+}
+
+impl Hands {
+    /// Of who asked for it.
+    #[inline]
+    pub fn of(session: SessionId, auto_ack: bool) -> Hands {
+        Hands {
+            session,
+            consumer: Lease::PULLED,
+            auto_ack,
+        }
+    }
+
+    /// Of a push consumer, whose message is counted as leased already.
+    pub fn of_consumer(place: u32, consumer: &Consumer) -> Hands {
+        Hands {
+            session: consumer.session,
+            consumer: place,
+            auto_ack: consumer.auto_ack,
+        }
+    }
+}
 
 impl Engine {
     /// Takes one message (`max` is `None`) or several; waits for the first if there is none.
@@ -66,19 +95,29 @@ impl Engine {
     /// What there is for a consumer; `None` when there is nothing.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn hand_to(&mut self, index: u32, waiter: Waiter) -> Option<Reply> {
+        let hands = Hands::of(waiter.session, waiter.auto_ack);
         let Some(max) = waiter.max else {
-            let position = self.next_ready(index)?;
-            let delivery = self.hand_over(index, position, waiter.session, waiter.auto_ack);
+            let position = self.next_pulled(index)?;
+            let delivery = self.hand_over(index, position, hands);
             return Some(Reply::Delivery(Some(delivery)));
         };
         let ready = self.line_at(index).counts.ready;
         let mut deliveries = Vec::with_capacity(ready.min(u64::from(max)) as usize);
         while deliveries.len() < max as usize
-            && let Some(position) = self.next_ready(index)
+            && let Some(position) = self.next_pulled(index)
         {
-            deliveries.push(self.hand_over(index, position, waiter.session, waiter.auto_ack));
+            deliveries.push(self.hand_over(index, position, hands));
         }
         (!deliveries.is_empty()).then_some(Reply::Deliveries(deliveries))
+    }
+
+    /// The next message for who asks for one; none while a push consumer has the queue for itself.
+    #[inline]
+    pub(super) fn next_pulled(&mut self, index: u32) -> Option<Position> {
+        if self.line_at(index).consumers.is_taken() {
+            return None;
+        }
+        self.next_ready(index)
     }
 
     #[inline]
@@ -93,13 +132,7 @@ impl Engine {
 
     /// Hands a message over: its lease begins and its attempt is counted now.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    pub(super) fn hand_over(
-        &mut self,
-        index: u32,
-        position: Position,
-        session: SessionId,
-        auto_ack: bool,
-    ) -> Delivery {
+    pub(super) fn hand_over(&mut self, index: u32, position: Position, hands: Hands) -> Delivery {
         let resident = self
             .messages
             .get_mut(position.slot)
@@ -120,7 +153,7 @@ impl Engine {
             .as_mut()
             .expect("a declared queue has a line");
         line.counts.redelivered += u64::from(again);
-        if auto_ack {
+        if hands.auto_ack {
             self.depart(position.slot, Departure::Acked);
             return Delivery {
                 message,
@@ -129,8 +162,10 @@ impl Engine {
             };
         }
         resident.state = State::Leased;
-        line.counts.ready -= 1;
-        line.counts.leased += 1;
+        if hands.consumer == Lease::PULLED {
+            line.counts.ready -= 1;
+            line.counts.leased += 1;
+        }
         let lease = self
             .topology
             .queue_at(index)
@@ -141,7 +176,8 @@ impl Engine {
             message: position.id,
             slot: position.slot,
             queue: index,
-            session,
+            session: hands.session,
+            consumer: hands.consumer,
             began: self.now,
             deadline,
         });
@@ -169,13 +205,18 @@ impl Engine {
     /// Something is ready: whoever waits for it is served at the end of the step, so that a batch is there as a whole.
     #[inline]
     pub(super) fn serve(&mut self, index: u32) {
-        if !self.line_at(index).consumers.is_empty() {
-            self.unserved.insert(index);
+        let line = self.line_at(index);
+        if line.consumers.want() && !line.unserved {
+            line.unserved = true;
+            self.unserved.push(index);
         }
     }
 
     /// Gives what is ready to those who wait for it, in their order.
     pub(super) fn serve_waiting(&mut self, index: u32) {
+        if let Some(Some(line)) = self.lines.get_mut(index as usize) {
+            line.unserved = false;
+        }
         while let Some(Some(line)) = self.lines.get_mut(index as usize)
             && line.counts.ready > 0
             && let Some(waiter) = line.consumers.next_in_turn()
@@ -188,10 +229,11 @@ impl Engine {
             let outcome = Outcome::Once(Durability::Written, reply);
             self.conclude_later(waiter.call, outcome);
         }
+        self.reserve(index);
     }
 }
 
-fn check_max(max: Option<u32>) -> Result<()> {
+pub(super) fn check_max(max: Option<u32>) -> Result<()> {
     if let Some(max) = max
         && (max == 0 || max as usize > BATCH_MESSAGES_MAX)
     {

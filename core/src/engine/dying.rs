@@ -142,6 +142,7 @@ impl Engine {
                 stays(position, State::Delayed)
             }),
             State::Held => line.held.retain(|held| held.position != gone),
+            State::Reserved => self.unreserve(index, gone),
             State::Leased | State::Hidden | State::HiddenDelayed => {}
         }
     }

@@ -247,7 +247,7 @@ impl Engine {
         let plain = expires_at == Time::NEVER && due <= self.now && !line.waiting.ordered_keys();
         if plain && !hidden {
             line.waiting.push(priority, position);
-            if !line.consumers.is_empty() {
+            if line.consumers.want() {
                 self.serve(index);
             }
             return position;

@@ -43,7 +43,7 @@ impl Counts {
         match state {
             State::Ready | State::Hidden | State::Parked => &mut self.ready,
             State::Delayed | State::HiddenDelayed | State::Held => &mut self.delayed,
-            State::Leased => &mut self.leased,
+            State::Leased | State::Reserved => &mut self.leased,
         }
     }
 
@@ -134,7 +134,7 @@ pub(super) struct Line {
     pub counts: Counts,
     /// When leases end.
     pub deadlines: Schedule,
-    /// Consumers that wait for a message.
+    /// Who gets the next message: consumers that wait for one, and push consumers.
     pub consumers: Turns,
     /// Producers that wait for room.
     pub producers: VecDeque<CallId>,
@@ -142,6 +142,8 @@ pub(super) struct Line {
     pub held: VecDeque<Held>,
     /// The queues whose dead letters wait for room here.
     pub holders: BTreeSet<u32>,
+    /// Whether it stands among the queues with a message that somebody may wait for.
+    pub unserved: bool,
     /// When the agenda looks at this queue at the latest.
     pub wakeup: Time,
 }
@@ -157,6 +159,7 @@ impl Line {
             producers: VecDeque::new(),
             held: VecDeque::new(),
             holders: BTreeSet::new(),
+            unserved: false,
             wakeup: Time::NEVER,
         }
     }

@@ -13,6 +13,7 @@ mod entering;
 mod event;
 mod journal;
 mod line;
+mod pushing;
 mod recover;
 mod room;
 mod settling;
@@ -23,6 +24,7 @@ mod transacting;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::deliver::Consumers;
 use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{LEASE_MS_DEFAULT, MEMORY_BYTES_DEFAULT};
 use crate::model::{
@@ -49,7 +51,7 @@ pub struct Config {
     pub lease: Span,
     /// Durability of queues that do not say.
     pub durability: Durability,
-    /// Seed of the backoff's jitter.
+    /// Seed of the backoff's jitter and of dispatch by chance.
     pub seed: u64,
     /// Which opening this is: tokens of another epoch open nothing.
     pub epoch: u32,
@@ -104,6 +106,7 @@ pub struct Engine {
     last_message: MessageId,
     memory: u64,
     leases: InFlight,
+    consumers: Consumers,
     sessions: BTreeSet<SessionId>,
     last_session: SessionId,
     calls: Calls,
@@ -126,12 +129,14 @@ pub struct Engine {
     /// Queues with room that somebody may wait for.
     freed: BTreeSet<u32>,
     /// Queues with a message that somebody may wait for.
-    unserved: BTreeSet<u32>,
+    unserved: Vec<u32>,
     /// Queues whose dead letters are held, to be tried again when what exists changes.
     holding: BTreeSet<u32>,
     /// Whether somebody waits because the broker's memory, not his queue, is full.
     memory_short: bool,
     randomness: Randomness,
+    /// Who gets a message by chance: a stream of its own, so that it does not shift the backoff's jitter.
+    dice: Randomness,
     outputs: VecDeque<Output>,
 }
 
@@ -148,6 +153,7 @@ impl Engine {
             last_message: MessageId(0),
             memory: 0,
             leases: InFlight::new(config.epoch),
+            consumers: Consumers::new(config.epoch),
             sessions: BTreeSet::new(),
             last_session: SessionId(0),
             calls: Calls::default(),
@@ -163,10 +169,11 @@ impl Engine {
             next_due: Time::NEVER,
             blocked: BTreeSet::new(),
             freed: BTreeSet::new(),
-            unserved: BTreeSet::new(),
+            unserved: Vec::new(),
             holding: BTreeSet::new(),
             memory_short: false,
             randomness: Randomness::new(config.seed),
+            dice: Randomness::new(!config.seed),
             outputs: VecDeque::new(),
         }
     }
@@ -255,6 +262,11 @@ impl Engine {
                 wait,
             } => self.consume(queue, session, Some(max), auto_ack, wait),
             Command::AckMany { tokens } => self.ack_many(&tokens),
+            Command::Take {
+                consumer,
+                max,
+                wait,
+            } => self.take(consumer, max, wait),
             Command::Nack {
                 token,
                 delay,
@@ -317,7 +329,7 @@ impl Engine {
     fn finish_step(&mut self) {
         while !(self.freed.is_empty() && self.unserved.is_empty()) {
             self.use_room();
-            if let Some(index) = self.unserved.pop_first() {
+            if let Some(index) = self.unserved.pop() {
                 self.serve_waiting(index);
             }
         }

@@ -57,7 +57,7 @@ impl Engine {
                 self.topology.raise_floor(generation_floor);
             }
             Record::Queue { queue, name, spec } => match self.topology.queue(queue) {
-                Ok(_) => self.topology.alter_queue(queue, spec),
+                Ok(_) => self.apply_options(queue, spec),
                 Err(_) => self.add_queue(queue, &name, spec),
             },
             Record::Counts {

@@ -53,6 +53,7 @@ impl Engine {
             line.deadlines
                 .forget(|due| leases.ends(due.slot, due.id, due.at));
         }
+        self.repay(&lease);
         Ok(lease)
     }
 
@@ -209,6 +210,9 @@ impl Engine {
             self.leave(call);
             self.resolve(call, Err(super::administering::closed()));
         }
+        for consumer in self.consumers.of_session(session) {
+            self.close_consumer(consumer);
+        }
         for token in self.leases.tokens(|lease| lease.session == session) {
             self.release(token)?;
         }
@@ -244,6 +248,7 @@ impl Engine {
                     line.consumers.leave(call);
                 }
             }
+            Waits::Take { consumer } => self.consumers.leave(consumer, call),
             Waits::Room { queue, .. } => self.stop_producing(queue, call),
         }
     }

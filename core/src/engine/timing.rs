@@ -111,6 +111,7 @@ impl Engine {
         if !self.leases.ends(due.slot, due.id, due.at) {
             self.line_at(index).deadlines.popped_dead();
         } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
+            self.repay(&lease);
             self.end_lease(&lease);
         }
     }
@@ -135,7 +136,7 @@ impl Engine {
             .map(|resident| resident.state);
         match state {
             None => self.line_at(index).waiting.expiring.popped_dead(),
-            Some(State::Ready | State::Delayed | State::Parked) => {
+            Some(State::Ready | State::Reserved | State::Delayed | State::Parked) => {
                 self.detach(position.slot);
                 self.die(position.slot, Departure::Expired, None);
             }
@@ -147,6 +148,7 @@ impl Engine {
     fn give_up(&mut self, call: crate::model::CallId) {
         let result = match self.calls.get(call).map(|call| &call.waits) {
             Some(Waits::Message { many, .. }) => Ok(nothing(*many)),
+            Some(Waits::Take { .. }) => Ok(nothing(true)),
             Some(Waits::Room { queue, .. }) => {
                 let name = self.topology.queue(*queue).map_or("", |queue| &queue.name);
                 Err(Error::new(

@@ -41,6 +41,15 @@ pub struct CallId(pub u64);
 #[serde(transparent)]
 pub struct SessionId(pub u32);
 
+/// A push consumer, as [`QueueId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConsumerId {
+    /// Place in the table of consumers.
+    pub index: u32,
+    /// Which of the consumers that had this place.
+    pub generation: u32,
+}
+
 /// The number of one handing over; never used again within an epoch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -40,6 +40,14 @@ pub const EXCHANGES_MAX: usize = 100_000;
 pub const BINDINGS_MAX: usize = 1_000_000;
 /// Most calls that may wait at once (blocked consumers and producers).
 pub const WAITING_CALLS_MAX: usize = 1_000_000;
+/// Most messages that a push consumer may have unsettled or reserved.
+pub const PREFETCH_MAX: u32 = 65_535;
+/// Prefetch of a consumer that does not say.
+pub const PREFETCH_DEFAULT: u32 = 100;
+/// Most push consumers of one queue: whose turn it is, is looked for among them one by one.
+pub const QUEUE_CONSUMERS_MAX: usize = 10_000;
+/// Most push consumers of one broker.
+pub const CONSUMERS_MAX: usize = 1_000_000;
 /// Memory for messages of a broker that does not say.
 pub const MEMORY_BYTES_DEFAULT: u64 = if cfg!(target_pointer_width = "32") {
     512 * 1024 * 1024
@@ -57,5 +65,7 @@ const _: () = assert!(LEASE_MS_MIN <= LEASE_MS_DEFAULT && LEASE_MS_DEFAULT <= LE
 const _: () = assert!(LEASE_MS_MAX <= SPAN_MS_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX as u64 <= MEMORY_BYTES_DEFAULT);
+const _: () = assert!(PREFETCH_DEFAULT <= PREFETCH_MAX);
+const _: () = assert!(QUEUE_CONSUMERS_MAX <= CONSUMERS_MAX);
 const _: () = assert!(PRIORITIES_MAX <= u8::MAX as u32);
 const _: () = assert!(BATCH_BYTES_MAX < u32::MAX as usize);

@@ -21,10 +21,10 @@ mod two_level;
 pub use departure::{Departure, Return};
 pub use error::{Error, ErrorKind, Result};
 pub use header::{HeaderValue, Headers};
-pub use id::{CallId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};
+pub use id::{CallId, ConsumerId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};
 pub use message::{Body, Delivery, Durability, Message, Outgoing, Properties};
 pub use options::{
-    Backoff, DeadLetter, ExchangeKind, Overflow, QueueOptions, QueueSpec, check_name,
+    Backoff, DeadLetter, Dispatch, ExchangeKind, Overflow, QueueOptions, QueueSpec, check_name,
 };
 pub use quoted::{Quoted, quoted};
 pub use stats::{BrokerStats, QueueStats};

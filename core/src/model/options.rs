@@ -119,6 +119,19 @@ pub enum DeadLetter {
     Off,
 }
 
+/// Which push consumer gets the next message, among those with credit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dispatch {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// Anyone, by the broker's seed.
+    Random,
+    /// Who has the fewest messages; among equals, one after the other.
+    LeastLoaded,
+}
+
 /// A queue's options as they are passed: what is left out takes its default in a new queue and is not compared with an old one's.
 ///
 /// Serialised, these are the names of every language; durations are milliseconds; `null` means "no limit".
@@ -168,6 +181,12 @@ pub struct QueueOptions {
     /// At most one message of a key is out at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordered_keys: Option<bool>,
+    /// Which push consumer gets the next message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispatch: Option<Dispatch>,
+    /// Only the push consumer that was opened first gets messages, and after it the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_active_consumer: Option<bool>,
     /// How safe its messages are; `Some(None)`: as the broker.
     #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
     pub durability: Option<Option<Durability>>,
@@ -196,6 +215,10 @@ pub struct QueueSpec {
     pub priorities: u32,
     /// At most one message of a key is out at a time.
     pub ordered_keys: bool,
+    /// Which push consumer gets the next message.
+    pub dispatch: Dispatch,
+    /// Only the push consumer that was opened first gets messages, and after it the next.
+    pub single_active_consumer: bool,
     /// How safe its messages are; `None`: as the broker.
     pub durability: Option<Durability>,
 }
@@ -213,6 +236,8 @@ impl Default for QueueSpec {
             ttl: None,
             priorities: 1,
             ordered_keys: false,
+            dispatch: Dispatch::RoundRobin,
+            single_active_consumer: false,
             durability: None,
         }
     }
@@ -240,6 +265,8 @@ impl QueueSpec {
             ttl,
             priorities,
             ordered_keys,
+            dispatch,
+            single_active_consumer,
             durability
         );
         spec.check(name)?;
@@ -273,6 +300,8 @@ impl QueueSpec {
             ttl,
             priorities,
             ordered_keys,
+            dispatch,
+            single_active_consumer,
             durability
         );
         Ok(())
@@ -351,6 +380,11 @@ shown_as! {
         Overflow::Reject => "\"reject\"",
         Overflow::DropOldest => "\"drop_oldest\"",
         Overflow::Block => "\"block\"",
+    }.to_owned(),
+    Dispatch: policy => match policy {
+        Dispatch::RoundRobin => "\"round_robin\"",
+        Dispatch::Random => "\"random\"",
+        Dispatch::LeastLoaded => "\"least_loaded\"",
     }.to_owned(),
     Backoff: backoff => format!(
         "{} ms times {} up to {} ms, jitter {}",

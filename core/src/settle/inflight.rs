@@ -16,10 +16,17 @@ pub struct Lease {
     pub queue: u32,
     /// Who holds it.
     pub session: SessionId,
+    /// The push consumer's place whose credit it takes; [`Lease::PULLED`]: none.
+    pub consumer: u32,
     /// When it began.
     pub began: Time,
     /// When it ends.
     pub deadline: Time,
+}
+
+impl Lease {
+    /// The consumer of a message that was asked for, not pushed.
+    pub const PULLED: u32 = u32::MAX;
 }
 
 /// The table of leases. A place is used again; the delivery number tells which lease is meant.
@@ -165,6 +172,7 @@ mod tests {
             slot: 0,
             queue: 0,
             session: SessionId(0),
+            consumer: Lease::PULLED,
             began: Time(0),
             deadline: Time(10),
         };

@@ -21,6 +21,8 @@ pub enum State {
     Parked,
     /// Waits for its time.
     Delayed,
+    /// A push consumer has it before it, not yet in its hands: no lease runs.
+    Reserved,
     /// Has a consumer.
     Leased,
     /// Waits for room in its dead-letter queue.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use ferrymq_core::engine::{Command, Operation};
+use ferrymq_core::model::limits::PREFETCH_DEFAULT;
 use ferrymq_core::model::{Body, Outgoing, Properties, Span, Token};
 use serde_json::Value;
 
 use crate::scenario::{
-    Action, BatchOptions, ConsumeOptions, Item, ProduceOptions, Step, Target, options, typed,
+    Action, BatchOptions, ConsumeOptions, ConsumerOptions, Item, ProduceOptions, Step, Target,
+    options, typed,
 };
 use crate::text;
 use crate::world::{Trouble, World};
@@ -18,6 +20,7 @@ impl Action {
         match self {
             Action::Consume { queue, .. }
             | Action::ConsumeMany { queue, .. }
+            | Action::Consumer { queue, .. }
             | Action::Peek { queue, .. } => Some(queue),
             _ => None,
         }
@@ -52,7 +55,9 @@ impl World {
             Action::Produce { .. }
             | Action::ProduceMany { .. }
             | Action::Consume { .. }
-            | Action::ConsumeMany { .. } => self.message_command(action),
+            | Action::ConsumeMany { .. }
+            | Action::Consumer { .. }
+            | Action::Cancel { .. } => self.message_command(action),
             Action::Ack { .. }
             | Action::Nack { .. }
             | Action::Reject { .. }
@@ -153,6 +158,21 @@ impl World {
                     wait: self.broker().wait(given.timeout.unwrap_or(Some(Span(0)))),
                 }
             }
+            Action::Consumer {
+                queue,
+                options: given,
+            } => {
+                let given: ConsumerOptions = options(given)?;
+                Command::OpenConsumer {
+                    queue: self.queue(queue)?,
+                    session: self.broker().session(),
+                    prefetch: given.prefetch.unwrap_or(PREFETCH_DEFAULT),
+                    auto_ack: given.auto_ack,
+                }
+            }
+            Action::Cancel { consumer } => Command::CloseConsumer {
+                consumer: self.consumer(consumer)?,
+            },
             other => return Err(Trouble::Wrong(format!("{other:?} moves no message"))),
         })
     }

@@ -95,6 +95,15 @@ pub struct ConsumeOptions {
     pub timeout: Option<Option<Span>>,
 }
 
+/// How a push consumer is served.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct ConsumerOptions {
+    pub prefetch: Option<u32>,
+    pub auto_ack: bool,
+}
+
 /// How to produce a batch.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -189,6 +198,17 @@ pub enum Action {
         max: Value,
         #[serde(default)]
         options: Value,
+    },
+    Consumer {
+        queue: String,
+        #[serde(default)]
+        options: Value,
+    },
+    Cancel {
+        consumer: String,
+    },
+    Handed {
+        consumer: String,
     },
     Peek {
         queue: String,

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
-use ferrymq_core::engine::{AtOnce, Command, Reply};
-use ferrymq_core::model::{Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, Time};
+use ferrymq_core::engine::{AtOnce, Command, Reply, Wait};
+use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
+use ferrymq_core::model::{
+    ConsumerId, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, Time,
+};
 use serde_json::Value;
 
 use crate::compare::{Shown, compare};
@@ -156,12 +159,56 @@ impl World {
                 self.broker.close();
                 done
             }
+            Action::Handed { consumer } => return self.handed(consumer),
             command => return self.call(command),
         };
         Ok(Call {
             state: State::Finished(result),
             queue: String::new(),
         })
+    }
+
+    /// What a consumer was handed since the last time: everything that is reserved for it is taken, until nothing comes.
+    fn handed(&mut self, name: &str) -> Result<Call, String> {
+        let consumer = match self.consumer(name) {
+            Ok(consumer) => consumer,
+            Err(Trouble::Refused(error)) => return Err(error.to_string()),
+            Err(Trouble::Wrong(wrong)) => return Err(wrong),
+        };
+        let mut handed = Vec::new();
+        let result = loop {
+            match self.take(consumer) {
+                Ok(Reply::Deliveries(some)) if !some.is_empty() => handed.extend(some),
+                Ok(_) => break Ok(Reply::Deliveries(handed)),
+                Err(error) => break Err(error),
+            }
+        };
+        let queue = self.calls.get(name).map(|call| call.queue.clone());
+        Ok(Call {
+            state: State::Finished(result),
+            queue: queue.unwrap_or_default(),
+        })
+    }
+
+    fn take(&self, consumer: ConsumerId) -> Result<Reply, Error> {
+        if self.way == Way::AtOnce
+            && let Some(delivery) = self.broker.take_at_once(consumer)?
+        {
+            return Ok(Reply::Deliveries(vec![delivery]));
+        }
+        self.broker.call(Command::Take {
+            consumer,
+            max: BATCH_MESSAGES_MAX as u32,
+            wait: Wait::No,
+        })
+    }
+
+    /// The push consumer of this name.
+    pub(crate) fn consumer(&self, name: &str) -> Result<ConsumerId, Trouble> {
+        match self.calls.get(name).map(|call| &call.state) {
+            Some(State::Finished(Ok(Reply::Consumer(id)))) => Ok(*id),
+            _ => Err(Trouble::Wrong(format!("{name:?} is not a consumer"))),
+        }
     }
 
     fn reopen(&mut self) -> Result<Reply, Error> {

@@ -73,6 +73,9 @@ function ownNames(options) {
   );
 }
 
+/** Most messages of one batch. */
+const BATCH_MAX = 100_000;
+
 const nothing = () => null;
 const asIs = (value) => value ?? null;
 
@@ -146,6 +149,10 @@ class World {
         return this.#reopen();
       case "close":
         return broker.close();
+      case "cancel":
+        return this.#consumer(step.consumer).close();
+      case "handed":
+        return this.#handed(this.#consumer(step.consumer));
       default:
         return SETTLING.has(step.do) ? this.#settle(step) : this.#onQueue(await this.#queue(step.queue), step);
     }
@@ -172,6 +179,8 @@ class World {
         return queue.consume(options);
       case "consume_many":
         return queue.consumeMany(step.max, options);
+      case "consumer":
+        return queue.consumer(options);
       case "peek":
         return queue.peek(step.max);
       default:
@@ -242,6 +251,22 @@ class World {
     );
   }
 
+  #consumer(name) {
+    const own = this.calls.get(name)?.value;
+    if (typeof own?.consumeMany !== "function") throw new Error(`${JSON.stringify(name)} is not a consumer`);
+    return own;
+  }
+
+  /** Everything that is reserved is taken, until nothing comes. */
+  async #handed(consumer) {
+    const handed = [];
+    for (;;) {
+      const some = await consumer.consumeMany(BATCH_MAX);
+      if (some.length === 0) return handed;
+      handed.push(...some);
+    }
+  }
+
   /** The delivery of this name; `name.2` is the third of `name`'s. */
   #delivery(name) {
     const own = this.calls.get(name)?.value;
@@ -271,6 +296,7 @@ const SHOWN = {
   produce_many: asIs,
   consume: shownMessage,
   consume_many: (deliveries) => deliveries.map(shownMessage),
+  handed: (deliveries) => deliveries.map(shownMessage),
   peek: (messages) => messages.map(shownMessage),
   publish: asIs,
   delete_queue: asIs,
