@@ -17,6 +17,7 @@ use super::pending::Pending;
 use super::state::{Delivery, State, closed};
 use super::testing::{Storage, Testing};
 use super::timer::Timer;
+use super::watching::Watch;
 
 /// What a broker is told when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub clock: Clock,
     pub timer: Timer,
+    pub watch: Arc<Watch>,
     ring: ArrayQueue<Command>,
     session: AtomicU32,
     closed: AtomicBool,
@@ -110,18 +112,20 @@ impl Broker {
     }
 
     fn with(options: Options, clock: Clock, disk: Option<ManualDisk>) -> Result<Broker> {
-        let state = State::open(options.config()?, disk, clock.now())?;
+        let watch = Arc::new(Watch::default());
+        let state = State::open(options.config()?, disk, clock.now(), Arc::clone(&watch))?;
         let session = AtomicU32::new(state.session.0);
-        Ok(Broker {
-            shared: Arc::new(Shared {
-                state: Mutex::new(state),
-                clock,
-                timer: Timer::new(),
-                ring: ArrayQueue::new(RING_COMMANDS_MAX),
-                session,
-                closed: AtomicBool::new(false),
-            }),
-        })
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            clock,
+            timer: Timer::new(),
+            watch,
+            ring: ArrayQueue::new(RING_COMMANDS_MAX),
+            session,
+            closed: AtomicBool::new(false),
+        });
+        shared.watch.belongs_to(Arc::downgrade(&shared));
+        Ok(Broker { shared })
     }
 
     /// The engine's time, milliseconds.
@@ -259,6 +263,21 @@ impl Broker {
         drop(state);
         drop(engine);
         deliver(woken);
+        self.shared.watch.disarm_all();
+        self.shared.watch.tell();
+    }
+
+    /// The broker and all queues in numbers, of one moment.
+    pub(super) fn snapshot(&self) -> (Result<Reply>, Result<Reply>) {
+        self.with_state(|state, now, woken| {
+            if state.closed {
+                return (Err(closed()), Err(closed()));
+            }
+            (
+                state.ask(now, Command::BrokerStats, woken),
+                state.ask(now, Command::Queues, woken),
+            )
+        })
     }
 
     /// Does something to the state, then what every use of the lock ends with.
@@ -283,7 +302,7 @@ impl Broker {
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
         if self.shared.clock.is_real() {
-            let due = state.engine.deadline();
+            let due = state.due();
             self.shared.timer.set(due, || Arc::downgrade(&self.shared));
         }
         drop(state);
@@ -355,7 +374,8 @@ impl Shared {
         self.drain_ring(&mut state, now, &mut woken);
         state.engine.advance(now);
         state.pump(now, &mut woken);
-        let due = state.engine.deadline();
+        state.expire_requests(now, &mut woken);
+        let due = state.due();
         sleeps(due);
         drop(state);
         for unwanted in deliver(woken) {
@@ -368,5 +388,6 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.timer.wake();
+        self.watch.end();
     }
 }

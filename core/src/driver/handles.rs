@@ -2,8 +2,8 @@
 
 use crate::engine::{AtOnce, Command, Operation, Reply};
 use crate::model::{
-    Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, Message, MessageId, Outgoing, QueueId,
-    QueueOptions, QueueStats, Result, Span, Time, Token,
+    self, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, Message, MessageId, Outgoing,
+    QueueId, QueueOptions, QueueStats, Result, Span, Time, Token,
 };
 
 use super::Broker;
@@ -67,6 +67,17 @@ impl Broker {
     pub fn queues(&self) -> Result<Vec<QueueStats>> {
         expect!(self.call(Command::Queues), Reply::Queues(queues) => queues)
     }
+
+    /// The broker and all queues, of one moment, in Prometheus' text format.
+    pub fn metrics(&self) -> Result<String> {
+        let (broker, queues) = self.snapshot();
+        match (broker?, queues?) {
+            (Reply::Broker(broker), Reply::Queues(queues)) => {
+                Ok(model::exposition(&broker, &queues))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
 }
 
 /// A queue.
@@ -77,6 +88,10 @@ pub struct Queue {
 }
 
 impl Queue {
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// Its id, for commands and transactions.
     #[must_use]
     pub fn id(&self) -> QueueId {
@@ -235,6 +250,10 @@ pub struct Consumed {
 }
 
 impl Consumed {
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {

@@ -1,5 +1,5 @@
 //! The native driver. Turns one engine into a handle that any number of threads use at once.
-//! Owns: the lock around the engine, the clock, the timer thread, who waits for which call, the ring of finalisers.
+//! Owns: the lock around the engine, the clock, the timer thread, who waits for which call or reply, the ring of finalisers, what is watched.
 //! May use: model, engine, testing (the manual disk). Never: decides anything about messages.
 //! Invariant: no lock is held while a user's code runs, and nobody waits without someone who will wake him.
 
@@ -11,12 +11,16 @@ mod clock;
 mod consumers;
 mod handles;
 mod pending;
+mod requests;
 mod state;
 mod testing;
 mod timer;
+mod watching;
 
 pub use broker::{Broker, Options, Started};
 pub use consumers::{Consumer, ConsumerOptions};
 pub use handles::{Consumed, Exchange, Queue};
 pub use pending::Pending;
+pub use requests::Asked;
 pub use testing::{Storage, Testing};
+pub use watching::{Alarm, AlarmHandle, Alert, Condition};

@@ -89,7 +89,8 @@ impl Mailbox {
 /// A call that has not finished. Dropping it cancels the call: a waiting consume or produce leaves its line, a message that it was just given goes back uncounted.
 pub struct Pending {
     broker: Broker,
-    call: CallId,
+    /// `None`: it waits for a reply, which no call of the engine brings.
+    call: Option<CallId>,
     mailbox: Arc<Mailbox>,
     finished: bool,
 }
@@ -98,15 +99,25 @@ impl Pending {
     pub(super) fn new(broker: Broker, call: CallId, mailbox: Arc<Mailbox>) -> Pending {
         Pending {
             broker,
-            call,
+            call: Some(call),
             mailbox,
             finished: false,
         }
     }
 
-    /// Which call.
+    /// Waits for the reply to a request. Given up, it leaves an entry that is swept away later.
+    pub(super) fn of_request(broker: Broker, mailbox: Arc<Mailbox>) -> Pending {
+        Pending {
+            broker,
+            call: None,
+            mailbox,
+            finished: false,
+        }
+    }
+
+    /// Which call; `None` when it waits for a reply.
     #[must_use]
-    pub fn id(&self) -> CallId {
+    pub fn id(&self) -> Option<CallId> {
         self.call
     }
 
@@ -168,7 +179,11 @@ impl Drop for Pending {
         }
         match self.mailbox.abandon() {
             Some(result) => give_back(&self.broker, result),
-            None => self.broker.post(Command::Cancel { call: self.call }),
+            None => {
+                if let Some(call) = self.call {
+                    self.broker.post(Command::Cancel { call });
+                }
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::model::{CallId, Error, ErrorKind, Result, SessionId, Time};
 use crate::testing::ManualDisk;
 
 use super::pending::{Mailbox, handed_over};
+use super::requests::Requests;
+use super::watching::Watch;
 
 /// A result on its way to who waits for it, delivered once the lock is free.
 pub(super) type Delivery = (Arc<Mailbox>, Result<Reply>);
@@ -19,11 +21,19 @@ pub(super) struct State {
     pub mailboxes: HashMap<CallId, Arc<Mailbox>>,
     pub session: SessionId,
     pub closed: bool,
+    /// Who waits for replies; none before the first request.
+    pub requests: Option<Box<Requests>>,
+    pub watch: Arc<Watch>,
 }
 
 impl State {
     /// An engine and its disk, opened.
-    pub fn open(config: Config, disk: Option<ManualDisk>, now: Time) -> Result<State> {
+    pub fn open(
+        config: Config,
+        disk: Option<ManualDisk>,
+        now: Time,
+        watch: Arc<Watch>,
+    ) -> Result<State> {
         let engine = match disk {
             Some(_) => Engine::open(config, now),
             None => Engine::memory(config),
@@ -35,6 +45,8 @@ impl State {
             mailboxes: HashMap::new(),
             session: SessionId(0),
             closed: false,
+            requests: None,
+            watch,
         };
         let mut nobody = Vec::new();
         state.pump(now, &mut nobody);
@@ -100,10 +112,13 @@ impl State {
                 Output::Event(Event::Resolved { call, result }) => {
                     if let Some(mailbox) = self.mailboxes.remove(&call) {
                         woken.push((mailbox, result));
+                    } else if self.listens_with(call) {
+                        self.route_replies(now, result, woken);
                     } else {
                         self.give_back(now, result);
                     }
                 }
+                Output::Event(Event::Noticed(notice)) => self.watch.note(notice),
                 Output::Io(ticket) => {
                     let id = ticket.id;
                     let outcome = self.disk.as_mut().and_then(|disk| disk.execute(ticket));
@@ -112,6 +127,30 @@ impl State {
                     }
                 }
             }
+        }
+    }
+
+    /// The answer to a command that never waits.
+    pub fn ask(&mut self, now: Time, command: Command, woken: &mut Vec<Delivery>) -> Result<Reply> {
+        match self.handle(now, command, woken) {
+            Ok(result) => result,
+            Err((call, _)) => {
+                self.mailboxes.remove(&call);
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the answer takes a sync; ask again later",
+                ))
+            }
+        }
+    }
+
+    /// When the driver has to look again at the latest.
+    #[inline]
+    pub fn due(&self) -> Time {
+        let due = self.engine.deadline();
+        match &self.requests {
+            None => due,
+            Some(requests) => due.min(requests.due()),
         }
     }
 
@@ -151,6 +190,10 @@ impl State {
         self.closed = true;
         for (_, mailbox) in self.mailboxes.drain() {
             woken.push((mailbox, Err(closed())));
+        }
+        if let Some(requests) = self.requests.take() {
+            let waiting = requests.waiting();
+            woken.extend(waiting.map(|mailbox| (mailbox, Err(closed()))));
         }
         std::mem::replace(&mut self.engine, Engine::memory(self.config))
     }

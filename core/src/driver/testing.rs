@@ -1,5 +1,7 @@
 //! The testing hooks: a clock moved by hand, a disk that completes when told.
 
+use std::sync::Arc;
+
 use crate::model::{Result, Time};
 
 use super::Broker;
@@ -49,7 +51,9 @@ impl Testing {
         self.broker.with_state(|state, now, woken| {
             state.engine.advance(now);
             state.pump(now, woken);
+            state.expire_requests(now, woken);
         });
+        self.broker.look();
     }
 
     /// Syncs everything that is written so far, and completes every sync that is outstanding.
@@ -96,7 +100,7 @@ impl Testing {
             let mut config = state.config;
             config.epoch += 1;
             let disk = state.disk.take();
-            *state = State::open(config, disk, now)?;
+            *state = State::open(config, disk, now, Arc::clone(&state.watch))?;
             Ok(())
         })
     }

@@ -13,7 +13,7 @@ use crate::store::{Accepted, Moved, Record, Resident, State};
 
 use super::entering::cost;
 use super::line::Held;
-use super::{Engine, Outcome, Reply, Step};
+use super::{Engine, Noticed, Outcome, Reply, Step};
 
 /// Where a dead letter goes.
 enum Grave {
@@ -255,7 +255,8 @@ impl Engine {
             return;
         };
         let detail = detail.or_else(|| self.reasons.get(&resident.id).cloned());
-        let queue = self.topology.queue_at(resident.queue);
+        let index = resident.queue;
+        let queue = self.topology.queue_at(index);
         let properties = dead_letter(
             resident.properties.as_ref(),
             cause,
@@ -264,6 +265,7 @@ impl Engine {
             detail.as_deref(),
             self.now,
         );
+        self.notice(index, Noticed::DeadLettered(cause));
         self.transfer(slot, targets, &properties, cause, true);
     }
 
@@ -337,6 +339,7 @@ impl Engine {
                 detail: detail.clone(),
             });
         }
+        self.notice(index, Noticed::Held);
         self.set_state(slot, State::Held);
         let line = self.line_at(index);
         line.counts.verdict(cause);

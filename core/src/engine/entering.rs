@@ -12,7 +12,7 @@ use crate::store::{Accepted, Record, Resident, State};
 
 use super::calls::Waits;
 use super::room::{Demand, Full};
-use super::{Engine, Outcome, Reply, Step, Wait};
+use super::{Engine, Noticed, Outcome, Reply, Step, Wait};
 
 /// What `memory_limit` counts for a message.
 pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
@@ -114,6 +114,7 @@ impl Engine {
                     Wait::Forever => true,
                 };
                 if !blocks || !waits {
+                    self.notice(queue.index, Noticed::Full);
                     return Err(self.full(queue.index, &full, None));
                 }
                 self.memory_short |= matches!(full, Full::Memory);

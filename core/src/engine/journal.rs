@@ -7,7 +7,7 @@ use crate::produce::Watermark;
 use crate::store::{DiskOutcome, Log, Record, TicketId};
 
 use super::calls::Waits;
-use super::{Answer, Engine, Outcome, Reply, Wait};
+use super::{Answer, Engine, Noticed, Outcome, Reply, Wait};
 
 impl Engine {
     /// Adds a record to the frame of this step.
@@ -162,6 +162,7 @@ impl Engine {
     /// An I/O error: from now on nothing succeeds, and who waits cannot know what the store will say.
     fn fail(&mut self, what: &str) {
         self.failed = true;
+        self.notice(u32::MAX, Noticed::StoreFailed);
         self.confirms.drain();
         for call in self.calls.drain() {
             let error = Error::new(

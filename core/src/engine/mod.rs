@@ -40,7 +40,7 @@ use line::Line;
 
 pub use at_once::AtOnce;
 pub use command::{Answer, Command, Operation, Reply, Wait};
-pub use event::{Event, Output};
+pub use event::{Event, Notice, Noticed, Output};
 
 /// What an engine is told when it begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +55,8 @@ pub struct Config {
     pub seed: u64,
     /// Which opening this is: tokens of another epoch open nothing.
     pub epoch: u32,
+    /// Whether it tells what is worth a line in a log: [`Event::Noticed`].
+    pub notices: bool,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             durability: Durability::Durable,
             seed: 0,
             epoch: 1,
+            notices: false,
         }
     }
 }
@@ -352,6 +355,35 @@ impl Engine {
         self.lines[index as usize]
             .as_mut()
             .expect("a message's queue has a line")
+    }
+
+    /// From here on it tells what is worth a line in a log, or no longer.
+    pub fn tell_notices(&mut self, tell: bool) {
+        self.config.notices = tell;
+    }
+
+    /// Tells something worth a line in a log. The same again only counts, so that a million of them take the room of one.
+    #[cold]
+    fn notice(&mut self, index: u32, what: Noticed) {
+        if !self.config.notices {
+            return;
+        }
+        let queue = self.topology.queue_at(index);
+        let queue = queue.map_or("", |queue| &queue.name);
+        if let Some(Output::Event(Event::Noticed(last))) = self.outputs.back_mut()
+            && last.what == what
+            && last.queue == queue
+        {
+            last.count += 1;
+            return;
+        }
+        let notice = Notice {
+            queue: queue.to_owned(),
+            what,
+            count: 1,
+        };
+        self.outputs
+            .push_back(Output::Event(Event::Noticed(notice)));
     }
 
     #[inline]

@@ -6,9 +6,9 @@ use crate::model::{DeliveryNo, Departure, Error, ErrorKind, MessageId, Time};
 use crate::queue::{Due, Position};
 use crate::store::State;
 
-use super::Engine;
 use super::calls::Waits;
 use super::consuming::nothing;
+use super::{Engine, Noticed};
 
 /// The three schedules of a queue.
 enum Fires {
@@ -112,6 +112,7 @@ impl Engine {
             self.line_at(index).deadlines.popped_dead();
         } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
             self.repay(&lease);
+            self.notice(index, Noticed::LeaseEnded);
             self.end_lease(&lease);
         }
     }
@@ -161,6 +162,9 @@ impl Engine {
             }
             Some(Waits::Confirm) | None => return,
         };
+        if let Some(Waits::Room { queue, .. }) = self.calls.get(call).map(|call| &call.waits) {
+            self.notice(queue.index, Noticed::Full);
+        }
         self.leave(call);
         self.resolve(call, result);
     }

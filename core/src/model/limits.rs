@@ -60,6 +60,16 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 100;
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Commands that wait in the driver's ring for whoever takes the lock next.
 pub const RING_COMMANDS_MAX: usize = 256;
+/// How often the driver looks whether an alarm's condition has become true.
+pub const ALARM_LOOK_MS: Span = Span(100);
+/// Most alarms of one broker.
+pub const ALARMS_MAX: usize = 1_000;
+/// Most calls of alarms that wait for the one before to return; what would be more is looked for again.
+pub const ALERTS_MAX: usize = 1_024;
+/// The same notice of one queue is told at most this often.
+pub const NOTICE_MS: Span = Span(1_000);
+/// Most different notices that wait to be told; more are not told.
+pub const NOTICES_MAX: usize = 1_024;
 
 const _: () = assert!(LEASE_MS_MIN <= LEASE_MS_DEFAULT && LEASE_MS_DEFAULT <= LEASE_MS_MAX);
 const _: () = assert!(LEASE_MS_MAX <= SPAN_MS_MAX);

@@ -6,6 +6,7 @@
 pub mod collections;
 mod departure;
 mod error;
+mod exposition;
 mod header;
 mod id;
 pub mod limits;
@@ -20,6 +21,7 @@ mod two_level;
 
 pub use departure::{Departure, Return};
 pub use error::{Error, ErrorKind, Result};
+pub use exposition::{EXPOSITION_TYPE, exposition};
 pub use header::{HeaderValue, Headers};
 pub use id::{CallId, ConsumerId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};
 pub use message::{Body, Delivery, Durability, Message, Outgoing, Properties};
