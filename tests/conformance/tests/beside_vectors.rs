@@ -101,7 +101,8 @@ fn a_cancelled_call_takes_nothing() {
         panic!("the queue is empty");
     };
     assert_eq!(numbers(&broker).waiting, 1);
-    broker.call(Command::Cancel { call: waiting.id() }).unwrap();
+    let call = waiting.id().expect("it waits for the engine");
+    broker.call(Command::Cancel { call }).unwrap();
     assert_eq!(numbers(&broker).waiting, 0);
     q.produce("a").unwrap();
     let taken = q
