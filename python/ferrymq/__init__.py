@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os as _os
 
-from . import _native
+from . import _log, _native
 from ._errors import (
     Closed,
     FerryError,
@@ -31,8 +31,19 @@ from ._errors import (
     Unavailable,
     Unroutable,
 )
-from ._native import Broker, Consumer, Delivery, Exchange, Message, Outgoing, Queue, Transaction
+from ._native import (
+    Alarm,
+    Broker,
+    Consumer,
+    Delivery,
+    Exchange,
+    Message,
+    Outgoing,
+    Queue,
+    Transaction,
+)
 from ._types import (
+    Alert,
     Backoff,
     Body,
     BrokerStats,
@@ -44,6 +55,8 @@ from ._types import (
 )
 
 __all__ = [
+    "Alarm",
+    "Alert",
     "Backoff",
     "Body",
     "Broker",
@@ -111,4 +124,6 @@ def open(
         raise InvalidArgument(
             f"open({path!r}): this version keeps queues in memory only; call open() without a path"
         )
-    return _native._open(durability=durability, memory_limit=memory_limit, lease=lease)
+    broker = _native._open(durability=durability, memory_limit=memory_limit, lease=lease)
+    _log.opened()
+    return broker

@@ -1,6 +1,5 @@
 """What the native module gives. Names with an underscore are between it and the package."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing_extensions import disjoint_base
 
 from . import aio as _aio
 from ._types import (
+    Alert,
     Body,
     BrokerStats,
     Durability,
@@ -22,6 +22,7 @@ from ._types import (
 
 __version__: str
 __all__ = [
+    "Alarm",
     "Broker",
     "Consumer",
     "Delivery",
@@ -73,6 +74,16 @@ class Broker:
         self, name: str, kind: ExchangeKind | None = None, *, create: bool = True
     ) -> Exchange: ...
     def transaction(self) -> Transaction: ...
+    def metrics(self) -> str: ...
+    def alarm(
+        self,
+        callback: Callable[[Alert], Any],
+        *,
+        queue: str | None = None,
+        above: int | None = None,
+        older_than: Duration | None = None,
+        dead_letters: bool = False,
+    ) -> Alarm: ...
     def queues(self) -> list[QueueStats]: ...
     def stats(self) -> BrokerStats: ...
     def close(self) -> None: ...
@@ -85,6 +96,12 @@ class Broker:
         trace: TracebackType | None,
         /,
     ) -> Literal[False]: ...
+
+@final
+class Alarm:
+    """An alarm that is set: it calls until it is cancelled or its broker is closed."""
+
+    def cancel(self) -> None: ...
 
 @final
 class Queue:
@@ -111,6 +128,18 @@ class Queue:
     def produce_many(
         self, items: Iterable[Body | Outgoing], *, timeout: Duration | None = None
     ) -> list[int]: ...
+    def request(
+        self,
+        body: Body | None = None,
+        *,
+        timeout: Duration | None = 30.0,
+        json: Any = ...,
+        key: str | None = None,
+        priority: int = 0,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+    ) -> Message: ...
     def consume(
         self, timeout: Duration | None = 0, *, auto_ack: bool = False
     ) -> Delivery | None: ...
@@ -273,6 +302,20 @@ class Delivery(Message):
     def nack(self, delay: Duration | None = None, reason: str | None = None) -> None: ...
     def reject(self, reason: str | None = None) -> None: ...
     def release(self) -> None: ...
+    def reply(
+        self,
+        body: Body | None = None,
+        *,
+        json: Any = ...,
+        key: str | None = None,
+        priority: int = 0,
+        delay: Duration | None = None,
+        ttl: Duration | None = None,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+        reply_to: str | None = None,
+    ) -> int: ...
     def extend(self, seconds: Duration) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -307,16 +350,16 @@ class Consumer:
 class Pending:
     """A call that has not been answered."""
 
-    def notify(self, ready: Ready, future: asyncio.Future[None]) -> None: ...
+    def notify(self, ready: Ready, future: Any) -> None: ...
     def take(self) -> Any: ...
     def cancel(self) -> None: ...
 
 @final
 class Ready:
-    """The futures of one event loop whose calls are answered."""
+    """The futures of one event loop (or events of one hub) whose calls are answered."""
 
     def __new__(cls, wake: Callable[[Ready], None]) -> Self: ...
-    def drain(self) -> list[asyncio.Future[None]]: ...
+    def drain(self) -> list[Any]: ...
 
 @final
 class Testing:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, TypedDict
 
 __all__ = [
+    "Alert",
     "Backoff",
     "Body",
     "BrokerStats",
@@ -126,6 +127,20 @@ class QueueStats:
     tail: int
     size: int
     capacity: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What an alarm calls with: the queue, which condition became true, what was found, its limit.
+
+    value and limit are messages ("above"), seconds ("older_than"), or messages dead-lettered since
+    the last look and 0 ("dead_letters").
+    """
+
+    queue: str
+    condition: Literal["above"] | Literal["older_than"] | Literal["dead_letters"]
+    value: float
+    limit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ import asyncio
 import functools
 import itertools
 import weakref
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
@@ -30,6 +30,7 @@ import ferrymq
 from . import _native
 from ._errors import Closed, FerryError
 from ._types import (
+    Alert,
     Body,
     BrokerStats,
     Durability,
@@ -39,6 +40,7 @@ from ._types import (
     QueueOptions,
     QueueStats,
 )
+from ._watching import in_loop
 
 __all__ = ["Broker", "Consumer", "Delivery", "Exchange", "Queue", "Transaction", "open"]
 
@@ -193,6 +195,35 @@ class Delivery(ferrymq.Message):
         """More time: the lease now ends so many seconds from now."""
         await _result(self._calls.extend(seconds))
 
+    async def reply(
+        self,
+        body: Body | None = None,
+        *,
+        json: Any = ...,
+        key: str | None = None,
+        priority: int = 0,
+        delay: Duration | None = None,
+        ttl: Duration | None = None,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+        reply_to: str | None = None,
+    ) -> int:
+        """Answer the message, on the queue that it names in reply_to; it is still to be settled."""
+        started = self._calls.reply(
+            body,
+            json=json,
+            key=key,
+            priority=priority,
+            delay=delay,
+            ttl=ttl,
+            headers=headers,
+            durability=durability,
+            content_type=content_type,
+            reply_to=reply_to,
+        )
+        return cast("int", await _result(started))
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -289,6 +320,35 @@ class Queue:
     ) -> list[int]:
         """Put messages on the queue, all or none, and return their ids."""
         return cast("list[int]", await _result(self._calls.produce_many(items, timeout=timeout)))
+
+    async def request(
+        self,
+        body: Body | None = None,
+        *,
+        timeout: Duration | None = 30.0,
+        json: Any = ...,
+        key: str | None = None,
+        priority: int = 0,
+        headers: dict[str, HeaderValue] | None = None,
+        durability: Durability | None = None,
+        content_type: str | None = None,
+    ) -> ferrymq.Message:
+        """Send a message and return its reply; Unavailable when none came within the timeout."""
+        sent, reply = self._calls.request(
+            body,
+            timeout=timeout,
+            json=json,
+            key=key,
+            priority=priority,
+            headers=headers,
+            durability=durability,
+            content_type=content_type,
+        )
+        try:
+            await _result(sent)
+            return cast("ferrymq.Message", await _answered(reply))
+        finally:
+            reply.cancel()
 
     async def consume(
         self, timeout: Duration | None = 0, *, auto_ack: bool = False
@@ -634,6 +694,28 @@ class Broker:
     def transaction(self) -> Transaction:
         """Produces and acks that commit together or not at all: an async context manager."""
         return Transaction(self._calls.transaction())
+
+    async def metrics(self) -> str:
+        """The broker and its queues in numbers, as text for Prometheus."""
+        return self._broker.metrics()
+
+    def alarm(
+        self,
+        callback: Callable[[Alert], Any],
+        *,
+        queue: str | None = None,
+        above: int | None = None,
+        older_than: Duration | None = None,
+        dead_letters: bool = False,
+    ) -> ferrymq.Alarm:
+        """As ferrymq.Broker.alarm; the callback, or coroutine function, runs in this event loop."""
+        return self._broker.alarm(
+            in_loop(callback),
+            queue=queue,
+            above=above,
+            older_than=older_than,
+            dead_letters=dead_letters,
+        )
 
     async def queues(self) -> list[QueueStats]:
         """All queues in numbers, by name."""

@@ -11,11 +11,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{boolean, durability, duration, integer, text};
-use crate::errors::raised;
+use crate::convert::{
+    boolean, durability, duration, duration_or_none, integer, shown, text, text_or_none,
+};
+use crate::errors::{invalid, raised};
 use crate::options::{exchange_kind, queue_options};
 use crate::reply::Shape;
 use crate::transaction::Transaction;
+use crate::watching::{Alarm, log_life, log_notices, set_alarm};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -37,6 +40,7 @@ pub struct Broker {
 
 impl Broker {
     pub fn new_open(driver: driver::Broker) -> Broker {
+        log_notices(&driver);
         Broker {
             shared: Shared::new(driver),
             mode: Mode::Wait,
@@ -194,6 +198,55 @@ impl Broker {
         self.submit(py, Command::BrokerStats, Shape::Stats)
     }
 
+    /// The broker and its queues in numbers, as text for Prometheus.
+    ///
+    /// Names are ferrymq_queue_ready{queue="..."} and so on; counters end in _total, durations are seconds.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        let driver = self.shared.driver(py)?;
+        driver.metrics().map_err(|error| raised(py, &error))
+    }
+
+    /// Calls callback(alert) once when a condition becomes true, and again only after it was false. Returns an Alarm.
+    ///
+    /// queue: a name; None: every queue, each by itself. above: more messages than this. older_than: the oldest ready message
+    /// is older, seconds or timedelta. dead_letters=True: messages were dead-lettered. Each condition that is passed calls by
+    /// itself. The broker is looked at every 0.1 s (with a clock moved by hand: whenever it is moved). Callbacks run in a
+    /// thread of their own, one after the other; what one raises is logged.
+    /// Raises InvalidArgument without a condition.
+    #[pyo3(
+        signature = (callback, *, queue = None, above = None, older_than = None, dead_letters = None),
+        text_signature = "($self, callback, *, queue=None, above=None, older_than=None, dead_letters=False)"
+    )]
+    fn alarm(
+        &self,
+        py: Python<'_>,
+        callback: &Bound<'_, PyAny>,
+        queue: Argument<'_, '_>,
+        above: Argument<'_, '_>,
+        older_than: Argument<'_, '_>,
+        dead_letters: Argument<'_, '_>,
+    ) -> PyResult<Alarm> {
+        if !callback.is_callable() {
+            let must = "it must be a function that takes an Alert";
+            return Err(invalid(
+                py,
+                format!("callback is {}; {must}", shown(callback)),
+            ));
+        }
+        let alarm = driver::Alarm {
+            queue: text_or_none(queue, "queue")?,
+            above: above
+                .map(|level| integer(level, "above (messages)", 0, i64::MAX as u64))
+                .transpose()?,
+            older_than: duration_or_none(older_than, "older_than")?,
+            dead_letters: dead_letters.map_or(Ok(false), |flag| boolean(flag, "dead_letters"))?,
+        };
+        let guarded = py
+            .import("ferrymq._watching")?
+            .call_method1("guarded", (callback,))?;
+        set_alarm(py, &self.shared, alarm, guarded.unbind())
+    }
+
     /// Whether the broker was closed.
     #[getter]
     fn closed(&self, py: Python<'_>) -> PyResult<bool> {
@@ -204,8 +257,11 @@ impl Broker {
     /// Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let driver = self.shared.driver(py)?;
+        if driver.is_closed() {
+            return Ok(());
+        }
         py.detach(|| driver.close());
-        Ok(())
+        log_life(py, "closed")
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -121,12 +121,37 @@ fn submit_slowly(
 ) -> PyResult<Py<PyAny>> {
     match started {
         driver::Started::Done(result) => finish(py, result, shape),
-        driver::Started::Pending(pending) if mode == Mode::Wait => {
-            let result = wait(py, pending)?;
-            finish(py, result, shape)
-        }
-        driver::Started::Pending(pending) => Pending::object(py, shared, pending, shape),
+        driver::Started::Pending(pending) => answer(py, shared, mode, pending, shape),
     }
+}
+
+/// The answer of a call that is pending: waited for, by the thread or by its greenlet, or handed out as a [`Pending`].
+pub fn answer(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    mode: Mode,
+    pending: driver::Pending,
+    shape: Shape,
+) -> PyResult<Py<PyAny>> {
+    if mode == Mode::Start {
+        return Pending::object(py, shared, pending, shape);
+    }
+    if let Some(wait) = hub_wait(py)? {
+        let pending = Pending::object(py, shared, pending, shape)?;
+        return Ok(wait.call1((pending,))?.unbind());
+    }
+    let result = wait(py, pending)?;
+    finish(py, result, shape)
+}
+
+/// How to wait where this thread's greenlets share a hub, which a waiting thread would stop. Only who has gevent or eventlet is asked.
+fn hub_wait(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("gevent")? && !modules.contains("eventlet")? {
+        return Ok(None);
+    }
+    let wait = py.import("ferrymq._hubs")?.call_method0("waiting")?;
+    Ok((!wait.is_none()).then_some(wait))
 }
 
 fn finish(py: Python<'_>, result: CoreResult<Reply>, shape: Shape) -> PyResult<Py<PyAny>> {

@@ -18,6 +18,7 @@ mod queue;
 mod reply;
 mod testing;
 mod transaction;
+mod watching;
 
 /// What Python imports. Every class is frozen and its state behind atomics or locks, so no GIL is needed to be correct.
 #[pyo3::pymodule(gil_used = false)]
@@ -44,6 +45,8 @@ mod _native {
     use crate::testing::{_open_testing, Testing};
     #[pymodule_export]
     use crate::transaction::Transaction;
+    #[pymodule_export]
+    use crate::watching::Alarm;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ferrymq_core::engine::Command;
+use ferrymq_core::engine::{AtOnce, Command, Wait};
 use ferrymq_core::model::{self, ErrorKind, Properties, Time, Token};
 use pyo3::exceptions::{PyException, PyResourceWarning};
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyDateTime, PyDict, PyString};
 use crate::call::{Source, submit};
 use crate::convert::{boolean, duration, duration_or_none, headers_dict, shown, time_object};
 use crate::errors::{invalid, invalid_from, raised};
+use crate::outgoing::{Extra, Keywords};
 use crate::queue::Queue;
 use crate::reply::Shape;
 
@@ -447,6 +448,46 @@ impl Delivery {
     /// Not begun: back to its place at once, the attempt not counted.
     fn release(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Delivery::settle(slf, |token| Command::Release { token })
+    }
+
+    /// Answers the message: puts a reply on the queue that it names in reply_to, and returns the reply's id.
+    ///
+    /// The message is still to be settled. keywords: as for produce. Raises InvalidArgument where there is no reply_to,
+    /// NotFound where the queue of who asked is gone, and what produce raises.
+    #[pyo3(
+        signature = (body = None, **keywords),
+        text_signature = "($self, body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, reply_to=None)"
+    )]
+    fn reply<'py>(
+        slf: &Bound<'py, Self>,
+        body: Option<&Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.as_super().get());
+        let mut message = Keywords::passed(py, body, keywords, Extra::Nothing)?;
+        let driver = this.source().shared.driver(py)?;
+        let (queue, properties) = driver
+            .reply_queue(&this.message, message.properties.as_deref())
+            .map_err(|error| raised(py, &error))?;
+        message.properties = Some(properties);
+        match driver.produce_at_once(queue.id(), message) {
+            Ok(AtOnce::Produced(id)) => Ok(id.0.into_pyobject(py)?.into_any().unbind()),
+            Ok(AtOnce::Waits(message)) => {
+                let command = Command::Produce {
+                    queue: queue.id(),
+                    message,
+                    wait: Wait::Forever,
+                };
+                submit(
+                    py,
+                    &this.source().shared,
+                    this.source().mode,
+                    command,
+                    Shape::Number,
+                )
+            }
+            Err(error) => Err(raised(py, &error)),
+        }
     }
 
     /// More time: the lease now ends so many seconds from now, at most 12 hours after it began.

@@ -61,6 +61,19 @@ impl<'py> Keywords<'py> {
         Ok(keywords)
     }
 
+    /// The message of a call whose keyword arguments were taken as they came.
+    pub fn passed(
+        py: Python<'py>,
+        body: Argument<'_, 'py>,
+        keywords: Option<&Bound<'py, PyDict>>,
+        extra: Extra,
+    ) -> PyResult<model::Outgoing> {
+        match keywords {
+            None => start(py, body, None),
+            Some(passed) => Keywords::parse(passed, extra)?.message(py, body),
+        }
+    }
+
     /// From arguments that were taken one by one.
     pub fn named(
         json: &Given<'_, 'py>,
@@ -188,10 +201,7 @@ impl Outgoing {
         body: Argument<'_, 'py>,
         keywords: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Outgoing> {
-        let message = match keywords {
-            None => start(py, body, None)?,
-            Some(passed) => Keywords::parse(passed, Extra::Nothing)?.message(py, body)?,
-        };
+        let message = Keywords::passed(py, body, keywords, Extra::Nothing)?;
         Ok(Outgoing { message })
     }
 

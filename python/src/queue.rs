@@ -9,14 +9,17 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::call::{Mode, Source, submit};
+use crate::call::{Mode, Source, answer, submit};
 use crate::consumer::Consumer;
 use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown, timeout};
 use crate::errors::{invalid, raised};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
-use crate::outgoing::{Keywords, batch, start};
+use crate::outgoing::{Extra, Keywords, batch, start};
 use crate::reply::Shape;
+
+/// How long a request waits for its reply where it does not say.
+const REQUEST_TIMEOUT: Span = Span(30_000);
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -156,6 +159,58 @@ impl Queue {
                 self.submit(py, command, Shape::Number)
             }
             Err(error) => Err(raised(py, &error)),
+        }
+    }
+
+    /// Sends a message and returns its reply, a Message: what a consumer of the queue answers with delivery.reply().
+    ///
+    /// timeout: seconds or timedelta to wait for room and for the reply; the request expires with it. None: for ever.
+    /// keywords: json, key, priority, headers, durability and content_type, as for produce.
+    /// Raises Unavailable when no reply came in time, and what produce raises.
+    #[pyo3(
+        signature = (body = None, *, timeout = Given(None), **keywords),
+        text_signature = "($self, body=None, *, timeout=30.0, json=..., key=None, priority=0, headers=None, durability=None, content_type=None)"
+    )]
+    fn request<'py>(
+        &self,
+        py: Python<'py>,
+        body: Argument<'_, 'py>,
+        timeout: Given<'_, 'py>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let message = Keywords::passed(py, body, keywords, Extra::Nothing)?;
+        let own = message.properties.as_ref();
+        if message.delay.is_some()
+            || own.is_some_and(|own| own.correlation_id.is_some() || own.reply_to.is_some())
+        {
+            let must = "a request has its own correlation_id and reply_to, and is not delayed";
+            return Err(invalid(py, format!("{must}; leave them out")));
+        }
+        let timeout = self::timeout(&timeout, Some(REQUEST_TIMEOUT))?;
+        let (shared, mode) = (&self.source.shared, self.source.mode);
+        let driver = shared.driver(py)?;
+        let (asked, pending) = driver
+            .begin_request(timeout)
+            .map_err(|error| raised(py, &error))?;
+        let shape = Shape::Answer(Arc::clone(shared), asked.queue, asked.reply_to.clone());
+        let queue = self.source.id;
+        let sent = match driver.produce_at_once(queue, asked.on(message)) {
+            Ok(AtOnce::Produced(_)) => py.None(),
+            Ok(AtOnce::Waits(message)) => {
+                let command = Command::Produce {
+                    queue,
+                    message,
+                    wait: self.wait(py, timeout)?,
+                };
+                self.submit(py, command, Shape::Number)?
+            }
+            Err(error) => return Err(raised(py, &error)),
+        };
+        let reply = answer(py, shared, mode, pending, shape)?;
+        match mode {
+            Mode::Wait => Ok(reply),
+            // Both are awaited, one after the other.
+            Mode::Start => Ok((sent, reply).into_pyobject(py)?.into_any().unbind()),
         }
     }
 

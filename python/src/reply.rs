@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrymq_core::engine::Reply;
-use ferrymq_core::model::{BrokerStats, QueueStats, Token};
+use ferrymq_core::model::{BrokerStats, QueueId, QueueStats, Token};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
@@ -45,6 +45,8 @@ pub enum Shape {
     Queue(Arc<Shared>, Mode, String),
     /// An exchange's handle.
     Exchange(Arc<Shared>, Mode, String),
+    /// The reply to a request, a message of the queue of replies with this id and name.
+    Answer(Arc<Shared>, QueueId, String),
     /// `None`; the transaction remembers its results.
     Committed(Py<Transaction>),
 }
@@ -130,6 +132,15 @@ impl Shape {
                     name,
                 },
             ),
+            (Shape::Answer(shared, id, name), Reply::Delivery(Some(delivery))) => {
+                let source = Source {
+                    shared,
+                    mode: Mode::Wait,
+                    id,
+                    name,
+                };
+                Message::object(py, Py::new(py, Queue { source })?, delivery.message)
+            }
             (Shape::Committed(transaction), Reply::Transaction(replies)) => {
                 transaction.get().committed(py, replies)?;
                 Ok(py.None())

@@ -26,6 +26,7 @@ MODULES = [
     ferrymq.testing,
 ]
 CLASSES = [
+    ferrymq.Alarm,
     ferrymq.Broker,
     ferrymq.Queue,
     ferrymq.Exchange,

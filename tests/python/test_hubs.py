@@ -1,0 +1,169 @@
+"""gevent and eventlet: a call that waits lets the other greenlets run.
+
+Each case is a program of its own, because monkey-patching is for a whole process. `HUB` gives both
+libraries the same few words. A program that blocks its hub would not end: it is killed, and fails.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+spawn, pause, kill = gevent.spawn, gevent.sleep, gevent.kill
+def joined(greenlet): return greenlet.get()
+native = monkey.get_original("_thread", "start_new_thread")
+def in_pool(work):
+    from gevent.threadpool import ThreadPool
+    return ThreadPool(1).spawn(work).get()
+"""
+
+EVENTLET = """
+import eventlet
+eventlet.monkey_patch()
+spawn, pause = eventlet.spawn, eventlet.sleep
+def kill(greenlet): greenlet.kill()
+def joined(greenlet): return greenlet.wait()
+native = eventlet.patcher.original("_thread").start_new_thread
+def in_pool(work):
+    from eventlet import tpool
+    return tpool.execute(work)
+"""
+
+COMMON = """
+import threading, time
+import ferrymq
+broker = ferrymq.open()
+jobs = broker.queue("jobs", capacity=1, overflow="block")
+turns = []
+
+def count():
+    while True:
+        turns.append(1)
+        pause(0)
+
+def until(condition):
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        pause(0)
+"""
+
+CASES = {
+    "another greenlet runs while one consumes": """
+consumer = spawn(lambda: jobs.consume(timeout=None))
+until(lambda: broker.stats().waiting == 1)
+spawn(count)
+until(lambda: len(turns) > 10)
+jobs.produce(b"from another greenlet")
+with joined(consumer) as delivery:
+    assert delivery.body == b"from another greenlet"
+assert len(jobs) == 0
+""",
+    "a produce that waits for room": """
+jobs.produce(b"first")
+producer = spawn(lambda: jobs.produce(b"second"))
+until(lambda: broker.stats().waiting == 1)
+spawn(count)
+until(lambda: len(turns) > 10)
+jobs.consume().ack()
+joined(producer)
+with jobs.consume() as delivery:
+    assert delivery.body == b"second"
+""",
+    "timeouts": """
+spawn(count)
+begun = time.monotonic()
+assert jobs.consume(timeout=0.05) is None
+assert 0.05 <= time.monotonic() - begun < 10
+assert len(turns) > 1
+""",
+    "a killed greenlet loses nothing and counts no attempt": """
+consumer = spawn(lambda: jobs.consume(timeout=None))
+until(lambda: broker.stats().waiting == 1)
+kill(consumer)
+until(lambda: broker.stats().waiting == 0)
+jobs.produce(b"kept")
+with jobs.consume() as delivery:
+    assert (delivery.attempt, delivery.redelivered) == (1, False)
+# Killed when the answer was on its way already: it is given back.
+consumer = spawn(lambda: jobs.consume(timeout=None))
+until(lambda: broker.stats().waiting == 1)
+jobs.produce(b"given back")
+kill(consumer)
+pause(0)
+with jobs.consume(timeout=5) as delivery:
+    assert delivery.attempt == 1
+assert jobs.stats().leased == 0
+""",
+    "a wake-up from a native thread": """
+for turn in range(200):
+    consumer = spawn(lambda: jobs.consume(timeout=None, auto_ack=True))
+    until(lambda: broker.stats().waiting == 1)
+    native(jobs.produce, (b"%d" % turn,))
+    assert joined(consumer).body == b"%d" % turn
+""",
+    "many greenlets, requests and replies": """
+squares = broker.queue("squares")
+def serve():
+    for request in squares:
+        request.reply(json=request.json() ** 2)
+        request.ack()
+server = spawn(serve)
+def ask(n):
+    assert squares.request(json=n, timeout=20).json() == n * n
+askers = [spawn(ask, n) for n in range(100)]
+for asker in askers:
+    joined(asker)
+broker.close()
+joined(server)
+""",
+    "threads that are not patched wait as threads": """
+def work():
+    jobs.produce(b"x")
+    return jobs.consume(timeout=1).body
+assert in_pool(work) == b"x"
+""",
+}
+
+
+@pytest.mark.parametrize("hub", [GEVENT, EVENTLET], ids=["gevent", "eventlet"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_hub(hub: str, case: str) -> None:
+    program = f"{hub}{COMMON}{case}\nprint('done')\n"
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "done\n"
+
+
+@pytest.mark.parametrize("hub", [GEVENT, EVENTLET], ids=["gevent", "eventlet"])
+def test_who_blocks_the_hub_is_seen(hub: str) -> None:
+    """The alarm rings: a wait that does not go through the hub stops the other greenlets."""
+    case = """
+import ferrymq._hubs
+ferrymq._hubs.waiting = lambda: None
+spawn(count)
+assert jobs.consume(timeout=0.05) is None
+assert len(turns) > 1, "the hub stood still"
+"""
+    program = f"{hub}{COMMON}{case}"
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "the hub stood still" in ran.stderr
