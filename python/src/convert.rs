@@ -180,11 +180,17 @@ pub fn durability(value: &Bound<'_, PyAny>) -> PyResult<Durability> {
 #[inline]
 pub fn body(value: &Bound<'_, PyAny>) -> PyResult<(Body, bool)> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        let bytes = bytes.as_bytes();
-        fits(value.py(), bytes.len())?;
-        return Ok((Arc::from(bytes), false));
+        return Ok((bytes_body(bytes)?, false));
     }
     body_other(value)
+}
+
+/// A body from bytes. Errors: `MessageTooLarge` before it is copied.
+#[inline]
+pub fn bytes_body(bytes: &Bound<'_, PyBytes>) -> PyResult<Body> {
+    let content = bytes.as_bytes();
+    fits(bytes.py(), content.len())?;
+    Ok(Arc::from(content))
 }
 
 fn body_other(value: &Bound<'_, PyAny>) -> PyResult<(Body, bool)> {
@@ -221,6 +227,8 @@ fn body_other(value: &Bound<'_, PyAny>) -> PyResult<(Body, bool)> {
     Ok((Arc::from(bytes.as_bytes()), false))
 }
 
+/// Errors: `MessageTooLarge`.
+#[inline]
 fn fits(py: Python<'_>, length: usize) -> PyResult<()> {
     if length <= MESSAGE_BYTES_MAX {
         return Ok(());

@@ -4,6 +4,10 @@
 //! Two rules hold everywhere: no engine lock is held while the GIL is asked for, and a thread that waits has let go of it.
 #![forbid(unsafe_code)]
 
+/// Bodies come and go in bursts: docs/decisions/0007-messages-in-bursts.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod aio;
 mod broker;
 mod call;

@@ -34,13 +34,9 @@ pub struct Message {
     from: Py<Queue>,
     /// Made when it is first asked for; most services ask once, some never.
     body: OnceLock<Py<PyBytes>>,
-    /// Here rather than in `Delivery`, so that dropping a delivery needs one object only.
-    lease: Option<Lease>,
-}
-
-struct Lease {
-    /// `None` with `auto_ack`: there is nothing left to settle.
+    /// What settles it; `None` for what was only looked at, and with `auto_ack`. Here rather than in `Delivery`, so that dropping a delivery needs one object only.
     token: Option<Token>,
+    /// When the lease ends.
     deadline: AtomicU64,
     settled: AtomicBool,
     /// Its token was asked for: whoever has that may settle it without this object.
@@ -49,16 +45,24 @@ struct Lease {
 
 impl Message {
     pub fn object(py: Python<'_>, from: Py<Queue>, message: model::Message) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Message::seen(from, message, None))?.into_any())
+        Ok(Py::new(py, Message::seen(from, message, None, Time::NEVER))?.into_any())
     }
 
-    #[inline]
-    fn seen(from: Py<Queue>, message: model::Message, lease: Option<Lease>) -> Message {
+    #[inline(always)]
+    fn seen(
+        from: Py<Queue>,
+        message: model::Message,
+        token: Option<Token>,
+        deadline: Time,
+    ) -> Message {
         Message {
             message,
             from,
             body: OnceLock::new(),
-            lease,
+            token,
+            deadline: AtomicU64::new(deadline.0),
+            settled: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
         }
     }
 
@@ -84,53 +88,39 @@ impl Message {
     /// The token that settles it. Errors: `LeaseLost` where there never was one.
     #[inline]
     fn token(&self, py: Python<'_>) -> PyResult<Token> {
-        match &self.lease {
-            Some(Lease {
-                token: Some(token), ..
-            }) => Ok(*token),
-            _ => Err(raised(
+        self.token.ok_or_else(|| {
+            raised(
                 py,
                 &model::Error::new(
                     ErrorKind::LeaseLost,
                     "this delivery was settled when it was handed over (auto_ack); consume without auto_ack to settle it yourself",
                 ),
-            )),
-        }
+            )
+        })
     }
 
     /// From here on nobody need be warned that it was forgotten.
     #[inline]
     pub fn settled(&self) {
-        if let Some(lease) = &self.lease {
-            lease.settled.store(true, Ordering::Relaxed);
-        }
+        self.settled.store(true, Ordering::Relaxed);
     }
 
+    #[inline]
     fn is_settled(&self) -> bool {
-        let open = |lease: &Lease| lease.token.is_some() && !lease.settled.load(Ordering::Relaxed);
-        !self.lease.as_ref().is_some_and(open)
+        self.token.is_none() || self.settled.load(Ordering::Relaxed)
     }
 
     /// The lease now ends then.
     pub fn extended(&self, deadline: Time) {
-        if let Some(lease) = &self.lease {
-            lease.deadline.store(deadline.0, Ordering::Relaxed);
-        }
+        self.deadline.store(deadline.0, Ordering::Relaxed);
     }
 
     #[cold]
     fn warn_unsettled(&self) {
-        if self
-            .lease
-            .as_ref()
-            .is_none_or(|lease| lease.shared.load(Ordering::Relaxed))
-        {
+        if self.shared.load(Ordering::Relaxed) {
             return;
         }
-        let deadline = self
-            .lease
-            .as_ref()
-            .map_or(0, |lease| lease.deadline.load(Ordering::Relaxed));
+        let deadline = self.deadline.load(Ordering::Relaxed);
         if !self.source().shared.is_live() || self.source().shared.now().0 >= deadline {
             return;
         }
@@ -170,7 +160,7 @@ impl Message {
     fn new(source: &Bound<'_, Message>) -> Message {
         let this = source.get();
         let from = this.from.clone_ref(source.py());
-        Message::seen(from, this.message.clone(), None)
+        Message::seen(from, this.message.clone(), None, Time::NEVER)
     }
 
     /// The message's id: unique in the store, grows within its queue.
@@ -309,13 +299,7 @@ impl Delivery {
         from: Py<Queue>,
         delivery: model::Delivery,
     ) -> PyResult<Py<PyAny>> {
-        let lease = Lease {
-            token: delivery.token,
-            deadline: AtomicU64::new(delivery.deadline.0),
-            settled: AtomicBool::new(false),
-            shared: AtomicBool::new(false),
-        };
-        let message = Message::seen(from, delivery.message, Some(lease));
+        let message = Message::seen(from, delivery.message, delivery.token, delivery.deadline);
         Ok(Py::new(py, PyClassInitializer::from(message).add_subclass(Delivery))?.into_any())
     }
 
@@ -374,30 +358,25 @@ impl Delivery {
     /// What settles this delivery, as 24 bytes, for those who do not keep the object; empty with auto_ack.
     #[getter]
     fn token<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyBytes> {
-        match &slf.as_super().get().lease {
-            Some(Lease {
-                token: Some(token),
-                shared,
-                ..
-            }) => {
-                shared.store(true, Ordering::Relaxed);
+        let message = slf.as_super().get();
+        match &message.token {
+            Some(token) => {
+                message.shared.store(true, Ordering::Relaxed);
                 PyBytes::new(slf.py(), &token.to_bytes())
             }
-            _ => PyBytes::new(slf.py(), b""),
+            None => PyBytes::new(slf.py(), b""),
         }
     }
 
     /// When the lease ends, a datetime in UTC; None with auto_ack.
     #[getter]
     fn deadline<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyDateTime>>> {
-        match &slf.as_super().get().lease {
-            Some(Lease {
-                token: Some(_),
-                deadline,
-                ..
-            }) => time_object(slf.py(), Time(deadline.load(Ordering::Relaxed))).map(Some),
-            _ => Ok(None),
-        }
+        let message = slf.as_super().get();
+        let deadline = message.deadline.load(Ordering::Relaxed);
+        let leased = message.token.is_some();
+        leased
+            .then(|| time_object(slf.py(), Time(deadline)))
+            .transpose()
     }
 
     #[getter]

@@ -3,14 +3,14 @@
 use std::sync::{Arc, LazyLock};
 
 use ferrymq_core::model::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, PRIORITIES_MAX};
-use ferrymq_core::model::{self, Durability, Headers, Properties, Span};
+use ferrymq_core::model::{self, Body, Durability, Headers, Properties, Span};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyEllipsis, PyString};
 
 use crate::convert::{
-    Given, body, durability, duration_or_none, headers, integer, json_body, shown, text,
-    text_or_none,
+    Given, body, bytes_body, durability, duration_or_none, headers, integer, json_body, shown,
+    text, text_or_none,
 };
 use crate::errors::{invalid, invalid_from};
 
@@ -214,8 +214,56 @@ impl Outgoing {
     }
 }
 
+/// The messages of a batch.
+pub enum Batch {
+    /// Nothing but bodies of bytes, as most are.
+    Bodies(Vec<Body>),
+    /// Whatever else there is among them.
+    Messages(Vec<model::Outgoing>),
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        match self {
+            Batch::Bodies(bodies) => bodies.len(),
+            Batch::Messages(messages) => messages.len(),
+        }
+    }
+
+    /// As messages.
+    pub fn into_messages(self) -> Vec<model::Outgoing> {
+        match self {
+            Batch::Bodies(bodies) => bodies.into_iter().map(model::Outgoing::new).collect(),
+            Batch::Messages(messages) => messages,
+        }
+    }
+
+    /// Adds one; gives the length of its body.
+    #[inline]
+    fn add(&mut self, item: &Bound<'_, PyAny>) -> PyResult<usize> {
+        if let Batch::Bodies(bodies) = self
+            && let Ok(plain) = item.cast_exact::<PyBytes>()
+        {
+            let body = bytes_body(plain)?;
+            let length = body.len();
+            bodies.push(body);
+            return Ok(length);
+        }
+        self.add_message(item)
+    }
+
+    fn add_message(&mut self, item: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let message = batch_item(item, self.len())?;
+        let length = message.body.len();
+        let mut messages = std::mem::replace(self, Batch::Messages(Vec::new())).into_messages();
+        messages.push(message);
+        *self = Batch::Messages(messages);
+        Ok(length)
+    }
+}
+
 /// The messages of a batch: bodies and `Outgoing`s. Errors also when there are more than a batch may have, before all are read.
-pub fn batch(items: &Bound<'_, PyAny>) -> PyResult<Vec<model::Outgoing>> {
+pub fn batch(items: &Bound<'_, PyAny>) -> PyResult<Batch> {
     let py = items.py();
     let single = items.is_instance_of::<PyBytes>()
         || items.is_instance_of::<PyString>()
@@ -227,12 +275,11 @@ pub fn batch(items: &Bound<'_, PyAny>) -> PyResult<Vec<model::Outgoing>> {
             "pass an iterable of bodies and Outgoings, or call produce() for a single message";
         return Err(invalid(py, format!("items is {}; {must}", shown(items))));
     };
-    let mut messages = Vec::with_capacity(items.len().unwrap_or(0).min(BATCH_MESSAGES_MAX));
+    let likely = items.len().unwrap_or(0).min(BATCH_MESSAGES_MAX);
+    let mut messages = Batch::Bodies(Vec::with_capacity(likely));
     let mut bytes = 0;
     for item in iterator {
-        let message = batch_item(&item?, messages.len())?;
-        bytes += message.body.len();
-        messages.push(message);
+        bytes += messages.add(&item?)?;
         if messages.len() > BATCH_MESSAGES_MAX {
             let limit = format!("a batch has at most {BATCH_MESSAGES_MAX} messages; send several");
             return Err(invalid(py, limit));
@@ -245,11 +292,7 @@ pub fn batch(items: &Bound<'_, PyAny>) -> PyResult<Vec<model::Outgoing>> {
     Ok(messages)
 }
 
-#[inline]
 fn batch_item(item: &Bound<'_, PyAny>, index: usize) -> PyResult<model::Outgoing> {
-    if let Ok(bytes) = item.cast_exact::<PyBytes>() {
-        return Ok(model::Outgoing::new(body(bytes)?.0));
-    }
     if let Ok(outgoing) = item.cast::<Outgoing>() {
         return Ok(outgoing.get().message.clone());
     }

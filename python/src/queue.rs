@@ -4,22 +4,27 @@ use std::sync::Arc;
 
 use ferrymq_core::engine::{AtOnce, Command, Wait};
 use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
-use ferrymq_core::model::{SessionId, Span};
+use ferrymq_core::model::{Outgoing, SessionId, Span};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList, PyRange, PySequence, PyTuple};
 
 use crate::call::{Mode, Source, answer, submit};
 use crate::consumer::Consumer;
-use crate::convert::{Given, boolean, duration, duration_or_none, integer, shown, timeout};
+use crate::convert::{
+    Given, boolean, bytes_body, duration, duration_or_none, integer, shown, timeout,
+};
 use crate::errors::{invalid, raised};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
-use crate::outgoing::{Extra, Keywords, batch, start};
+use crate::outgoing::{Batch, Extra, Keywords, batch, start};
 use crate::reply::Shape;
 
 /// How long a request waits for its reply where it does not say.
 const REQUEST_TIMEOUT: Span = Span(30_000);
+
+/// How many deliveries of a batch are taken under one lock.
+const TAKEN_AT_ONCE: u32 = 64;
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -62,6 +67,39 @@ impl Queue {
     #[inline]
     fn session(&self, py: Python<'_>) -> PyResult<SessionId> {
         Ok(self.source.shared.driver(py)?.session())
+    }
+
+    /// Takes what is ready, up to `max`, a few at a time: a whole batch of deliveries would leave the processor's first cache before they are objects.
+    fn take_ready(
+        slf: &Bound<'_, Self>,
+        py: Python<'_>,
+        max: u32,
+        auto_ack: bool,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        let this = slf.get();
+        let driver = this.source.shared.driver(py)?;
+        let mut objects = Vec::new();
+        let mut deliveries = Vec::with_capacity(TAKEN_AT_ONCE as usize);
+        let mut rest = max;
+        while rest > 0 {
+            driver
+                .consume_many_at_once(
+                    this.source.id,
+                    rest.min(TAKEN_AT_ONCE),
+                    auto_ack,
+                    &mut deliveries,
+                )
+                .map_err(|error| raised(py, &error))?;
+            rest -= u32::try_from(deliveries.len()).expect("no more than were asked for");
+            let last = deliveries.len() < TAKEN_AT_ONCE as usize;
+            for delivery in deliveries.drain(..) {
+                objects.push(Delivery::object(py, slf.clone().unbind(), delivery)?);
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(objects)
     }
 
     /// Settles what was passed, a token or a delivery of this broker.
@@ -140,13 +178,22 @@ impl Queue {
             ("correlation_id", correlation_id),
             ("reply_to", reply_to),
         ];
-        let message = if json.0.is_none() && named.iter().all(|(_, value)| value.is_none()) {
+        let plain = json.0.is_none() && named.iter().all(|(_, value)| value.is_none());
+        let timeout = self::timeout(&timeout, None)?;
+        let driver = self.source.shared.driver(py)?;
+        let message = if plain && let Some(bytes) = body.and_then(|body| body.cast_exact().ok()) {
+            let mut body = Some(bytes_body(bytes)?);
+            match driver.produce_body_at_once(queue, &mut body) {
+                Ok(Some(id)) => return Ok(id.0.into_pyobject(py)?.into_any().unbind()),
+                Ok(None) => {}
+                Err(error) => return Err(raised(py, &error)),
+            }
+            Outgoing::new(body.expect("what was not produced is still there"))
+        } else if plain {
             start(py, body, None)?
         } else {
             Keywords::named(&json, &named)?.message(py, body)?
         };
-        let timeout = self::timeout(&timeout, None)?;
-        let driver = self.source.shared.driver(py)?;
         match driver.produce_at_once(queue, message) {
             Ok(AtOnce::Produced(id)) => Ok(id.0.into_pyobject(py)?.into_any().unbind()),
             Ok(AtOnce::Waits(message)) => {
@@ -222,9 +269,27 @@ impl Queue {
         items: &Bound<'_, PyAny>,
         timeout: Given<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        let messages = batch(items)?;
-        let wait = self.wait(py, self::timeout(&timeout, None)?)?;
+        let mut batch = batch(items)?;
+        let timeout = self::timeout(&timeout, None)?;
         let queue = self.source.id;
+        if let Batch::Bodies(bodies) = &mut batch {
+            let count = bodies.len() as u64;
+            let driver = self.source.shared.driver(py)?;
+            match driver.produce_bodies_at_once(queue, bodies) {
+                Ok(Some(first)) => {
+                    let ids = PyRange::new(py, first.0 as isize, (first.0 + count) as isize)?;
+                    return Ok(ids
+                        .cast_into::<PySequence>()?
+                        .to_list()?
+                        .into_any()
+                        .unbind());
+                }
+                Ok(None) => {}
+                Err(error) => return Err(raised(py, &error)),
+            }
+        }
+        let messages = batch.into_messages();
+        let wait = self.wait(py, timeout)?;
         self.submit(
             py,
             Command::ProduceMany {
@@ -287,44 +352,35 @@ impl Queue {
         auto_ack: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let this = slf.get();
+        let max = batch_size(max_messages, "max_messages")?;
+        let auto_ack = auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?;
+        let timeout = self::timeout(&timeout, Some(Span(0)))?;
+        let taken = Queue::take_ready(slf, py, max, auto_ack)?;
+        if !taken.is_empty() {
+            return Ok(PyList::new(py, taken)?.into_any().unbind());
+        }
         let command = Command::ConsumeMany {
             queue: this.source.id,
             session: this.session(py)?,
-            max: batch_size(max_messages, "max_messages")?,
-            auto_ack: auto_ack.map_or(Ok(false), |flag| boolean(flag, "auto_ack"))?,
-            wait: this.wait(py, self::timeout(&timeout, Some(Span(0)))?)?,
+            max,
+            auto_ack,
+            wait: this.wait(py, timeout)?,
         };
         this.submit(py, command, Shape::Deliveries(slf.clone().unbind()))
     }
 
     /// Acks deliveries (or their tokens). Those it cannot ack it leaves and then raises LeaseLost, whose lost lists them.
     fn ack_many(&self, py: Python<'_>, deliveries: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let Ok(iterator) = deliveries.try_iter() else {
-            let must = "pass an iterable of deliveries or tokens";
-            return Err(invalid(
-                py,
-                format!("deliveries is {}; {must}", shown(deliveries)),
-            ));
-        };
-        let likely = deliveries.len().unwrap_or(0).min(BATCH_MESSAGES_MAX);
-        let mut objects = Vec::with_capacity(likely);
-        let mut tokens = Vec::with_capacity(likely);
-        for item in iterator {
-            let item = item?;
-            tokens.push(token_of(&item, &self.source.shared)?);
-            objects.push(item.unbind());
-            if tokens.len() > BATCH_MESSAGES_MAX {
-                let limit = format!("at most {BATCH_MESSAGES_MAX} deliveries can be acked at once");
-                return Err(invalid(py, limit));
-            }
+        let deliveries = settling(deliveries)?;
+        let tokens = deliveries
+            .iter_borrowed()
+            .map(|item| token_of(&item, &self.source.shared))
+            .collect::<PyResult<Vec<_>>>()?;
+        for item in deliveries.iter_borrowed() {
+            note_settled(&item);
         }
-        for object in &objects {
-            note_settled(object.bind(py));
-        }
-        let command = Command::AckMany {
-            tokens: tokens.clone(),
-        };
-        self.submit(py, command, Shape::Acked(objects, tokens))
+        let shape = Shape::Acked(deliveries.unbind(), Arc::clone(&self.source.shared));
+        self.submit(py, Command::AckMany { tokens }, shape)
     }
 
     /// As delivery.ack(), by the delivery's token.
@@ -467,6 +523,36 @@ impl Queue {
     fn __repr__(&self) -> String {
         format!("<Queue {:?}>", self.source.name)
     }
+}
+
+/// What is to be settled, as a tuple of its own. Errors also when there is more than can be settled at once, before all of it is read.
+fn settling<'py>(deliveries: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = deliveries.py();
+    let too_many = || {
+        let limit = format!("at most {BATCH_MESSAGES_MAX} deliveries can be acked at once");
+        invalid(py, limit)
+    };
+    if let Ok(list) = deliveries.cast_exact::<PyList>() {
+        if list.len() > BATCH_MESSAGES_MAX {
+            return Err(too_many());
+        }
+        return Ok(list.to_tuple());
+    }
+    let Ok(iterator) = deliveries.try_iter() else {
+        let must = "pass an iterable of deliveries or tokens";
+        return Err(invalid(
+            py,
+            format!("deliveries is {}; {must}", shown(deliveries)),
+        ));
+    };
+    let mut objects = Vec::new();
+    for item in iterator {
+        if objects.len() == BATCH_MESSAGES_MAX {
+            return Err(too_many());
+        }
+        objects.push(item?);
+    }
+    PyTuple::new(py, objects)
 }
 
 pub fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {

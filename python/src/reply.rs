@@ -6,14 +6,14 @@ use ferrymq_core::engine::Reply;
 use ferrymq_core::model::{BrokerStats, QueueId, QueueStats, Token};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::{Mode, Shared, Source};
 use crate::consumer::Consumer;
 use crate::convert::seconds;
 use crate::errors::lost;
 use crate::exchange::Exchange;
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, token_of};
 use crate::queue::Queue;
 use crate::transaction::Transaction;
 
@@ -36,7 +36,7 @@ pub enum Shape {
     /// A list of messages of this queue.
     Messages(Py<Queue>),
     /// `None`, or `LeaseLost` naming those of the objects that were lost.
-    Acked(Vec<Py<PyAny>>, Vec<Token>),
+    Acked(Py<PyTuple>, Arc<Shared>),
     /// `None`; the message remembers when its lease now ends.
     Extended(Py<Message>),
     /// Statistics of a queue, of all queues, of the broker.
@@ -83,7 +83,6 @@ impl Shape {
                     None => Ok(py.None()),
                 }
             }
-            (Shape::Consumer(queue), Reply::Consumer(id)) => Consumer::object(py, queue, id),
             (Shape::Deliveries(source), Reply::Deliveries(deliveries)) => {
                 let objects: Vec<_> = deliveries
                     .into_iter()
@@ -98,13 +97,34 @@ impl Shape {
                     .collect::<PyResult<_>>()?;
                 Ok(PyList::new(py, objects)?.into_any().unbind())
             }
-            (Shape::Acked(objects, tokens), Reply::Lost(gone)) => {
-                acked(py, objects, &tokens, &gone)
+            (Shape::Acked(deliveries, shared), Reply::Lost(gone)) => {
+                acked(deliveries.bind(py), &shared, &gone)
             }
             (Shape::Extended(message), Reply::Deadline(deadline)) => {
                 message.get().extended(deadline);
                 Ok(py.None())
             }
+            (Shape::Answer(shared, id, name), Reply::Delivery(Some(delivery))) => {
+                let source = Source {
+                    shared,
+                    mode: Mode::Wait,
+                    id,
+                    name,
+                };
+                Message::object(py, Py::new(py, Queue { source })?, delivery.message)
+            }
+            (Shape::Committed(transaction), Reply::Transaction(replies)) => {
+                transaction.get().committed(py, replies)?;
+                Ok(py.None())
+            }
+            (shape, reply) => shape.object_of_broker(py, reply),
+        }
+    }
+
+    /// Handles, and numbers.
+    fn object_of_broker(self, py: Python<'_>, reply: Reply) -> PyResult<Py<PyAny>> {
+        match (self, reply) {
+            (Shape::Consumer(queue), Reply::Consumer(id)) => Consumer::object(py, queue, id),
             (Shape::Stats, Reply::Stats(stats)) => queue_stats(py, &stats).map(Bound::unbind),
             (Shape::Stats, Reply::Queues(all)) => {
                 let list = PyList::empty(py);
@@ -132,19 +152,6 @@ impl Shape {
                     name,
                 },
             ),
-            (Shape::Answer(shared, id, name), Reply::Delivery(Some(delivery))) => {
-                let source = Source {
-                    shared,
-                    mode: Mode::Wait,
-                    id,
-                    name,
-                };
-                Message::object(py, Py::new(py, Queue { source })?, delivery.message)
-            }
-            (Shape::Committed(transaction), Reply::Transaction(replies)) => {
-                transaction.get().committed(py, replies)?;
-                Ok(py.None())
-            }
             (_, reply) => unreachable_reply(&reply),
         }
     }
@@ -159,25 +166,25 @@ fn unreachable_reply(reply: &Reply) -> PyResult<Py<PyAny>> {
 }
 
 fn acked(
-    py: Python<'_>,
-    objects: Vec<Py<PyAny>>,
-    tokens: &[Token],
+    deliveries: &Bound<'_, PyTuple>,
+    shared: &Arc<Shared>,
     gone: &[Token],
 ) -> PyResult<Py<PyAny>> {
+    let py = deliveries.py();
     if gone.is_empty() {
         return Ok(py.None());
     }
-    let total = objects.len();
     let gone: std::collections::BTreeSet<_> = gone.iter().collect();
     // A token that was passed twice is acked once; the engine names it once, too.
     let mut named = std::collections::BTreeSet::new();
-    let rest = objects
-        .into_iter()
-        .zip(tokens)
-        .filter(|(_, token)| gone.contains(token) && named.insert(**token))
-        .map(|(object, _)| object)
-        .collect();
-    Err(lost(py, total, rest))
+    let mut rest = Vec::with_capacity(gone.len());
+    for item in deliveries {
+        let token = token_of(&item, shared)?;
+        if gone.contains(&token) && named.insert(token) {
+            rest.push(item.unbind());
+        }
+    }
+    Err(lost(py, deliveries.len(), rest))
 }
 
 /// The hand-written classes of `ferrymq._types`.

@@ -199,6 +199,34 @@ impl Broker {
         )
     }
 
+    /// Puts a body without properties on a queue if that can be answered at once. `None`: it is still in `body`, to be handed in as a command.
+    #[inline]
+    pub fn produce_body_at_once(
+        &self,
+        queue: QueueId,
+        body: &mut Option<model::Body>,
+    ) -> Result<Option<model::MessageId>> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(
+            |state| state.engine.produce_body_at_once(now, queue, body),
+            now,
+        )
+    }
+
+    /// Puts bodies on a queue, all or none, if that can be answered at once: gives the first one's id, which the others' follow one by one. `None`: they are still in `bodies`, to be handed in as a
+    /// command. The short way of [`Command::ProduceMany`].
+    pub fn produce_bodies_at_once(
+        &self,
+        queue: QueueId,
+        bodies: &mut Vec<model::Body>,
+    ) -> Result<Option<model::MessageId>> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(
+            |state| state.engine.produce_bodies_at_once(now, queue, bodies),
+            now,
+        )
+    }
+
     /// Takes the next message if one is ready; `None`: hand it in as a command. The short way of [`Command::Consume`].
     #[inline]
     pub fn consume_at_once(
@@ -221,6 +249,25 @@ impl Broker {
     pub fn take_at_once(&self, consumer: ConsumerId) -> Result<Option<model::Delivery>> {
         let now = self.shared.clock.last_tick();
         self.at_once(|state| state.engine.take_at_once(now, consumer), now)
+    }
+
+    /// Takes up to `max` messages that are ready into `taken`; if it gets none, hand it in as a command. The short way of [`Command::ConsumeMany`].
+    pub fn consume_many_at_once(
+        &self,
+        queue: QueueId,
+        max: u32,
+        auto_ack: bool,
+        taken: &mut Vec<model::Delivery>,
+    ) -> Result<()> {
+        let now = self.shared.clock.last_tick();
+        self.at_once(
+            |state| {
+                let session = state.session;
+                let engine = &mut state.engine;
+                engine.consume_many_at_once(now, queue, session, max, auto_ack, taken)
+            },
+            now,
+        )
     }
 
     /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].

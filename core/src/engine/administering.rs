@@ -170,7 +170,7 @@ impl Engine {
         self.orphan_consumers(index);
         for token in self.leases.tokens(|lease| lease.queue == index) {
             if let Ok(lease) = self.leases.close(token) {
-                self.repay(&lease);
+                self.repay(lease.consumer, lease.queue);
                 self.take_out(lease.slot, Departure::Taken, false);
             }
         }

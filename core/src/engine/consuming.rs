@@ -6,7 +6,7 @@ use crate::deliver::{Consumer, Waiter};
 use crate::model::limits::BATCH_MESSAGES_MAX;
 use crate::model::{
     Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, Result,
-    SessionId, Time,
+    SessionId, Time, Token,
 };
 use crate::queue::{Due, Position};
 use crate::settle::Lease;
@@ -148,24 +148,37 @@ impl Engine {
             redelivered: resident.redelivered,
         };
         let again = std::mem::replace(&mut resident.redelivered, true);
+        if !hands.auto_ack {
+            resident.state = State::Leased;
+        }
         let level = resident.level;
         let line = self.lines[index as usize]
             .as_mut()
             .expect("a declared queue has a line");
         line.counts.redelivered += u64::from(again);
-        if hands.auto_ack {
+        let (token, deadline) = if hands.auto_ack {
             self.depart(position.slot, Departure::Acked);
-            return Delivery {
-                message,
-                token: None,
-                deadline: Time::NEVER,
-            };
+            (None, Time::NEVER)
+        } else {
+            let (token, deadline) = self.lease_out(index, position, hands);
+            if self.log.is_some() && level > Durability::Memory {
+                self.record(&Record::Leased {
+                    message: position.id,
+                    attempt: message.attempt,
+                });
+            }
+            (Some(token), deadline)
+        };
+        Delivery {
+            message,
+            token,
+            deadline,
         }
-        resident.state = State::Leased;
-        if hands.consumer == Lease::PULLED {
-            line.counts.ready -= 1;
-            line.counts.leased += 1;
-        }
+    }
+
+    /// The message at a position is a session's from now on.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    fn lease_out(&mut self, index: u32, position: Position, hands: Hands) -> (Token, Time) {
         let lease = self
             .topology
             .queue_at(index)
@@ -181,6 +194,13 @@ impl Engine {
             began: self.now,
             deadline,
         });
+        let line = self.lines[index as usize]
+            .as_mut()
+            .expect("a declared queue has a line");
+        if hands.consumer == Lease::PULLED {
+            line.counts.ready -= 1;
+            line.counts.leased += 1;
+        }
         line.deadlines.push(Due {
             at: deadline,
             id: token.delivery.0,
@@ -189,17 +209,7 @@ impl Engine {
         if deadline < line.wakeup {
             self.watch(index, deadline);
         }
-        if self.log.is_some() && level > Durability::Memory {
-            self.record(&Record::Leased {
-                message: position.id,
-                attempt: message.attempt,
-            });
-        }
-        Delivery {
-            message,
-            token: Some(token),
-            deadline,
-        }
+        (token, deadline)
     }
 
     /// Something is ready: whoever waits for it is served at the end of the step, so that a batch is there as a whole.

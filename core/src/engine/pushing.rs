@@ -169,9 +169,9 @@ impl Engine {
 
     /// A lease has ended: who took it with his credit has it back.
     #[inline]
-    pub(super) fn repay(&mut self, lease: &Lease) {
-        if lease.consumer != Lease::PULLED && self.consumers.repay(lease.consumer) {
-            self.credit(lease.consumer, lease.queue);
+    pub(super) fn repay(&mut self, consumer: u32, queue: u32) {
+        if consumer != Lease::PULLED && self.consumers.repay(consumer) {
+            self.credit(consumer, queue);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::{
     Token,
 };
 use crate::queue::{Due, Position};
-use crate::settle::{Lease, wait_after};
+use crate::settle::{Finished, Lease, wait_after};
 use crate::store::{Record, State};
 
 use super::calls::Waits;
@@ -17,8 +17,7 @@ const DONE: Outcome = Outcome::Once(Durability::Written, Reply::Done);
 impl Engine {
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn ack(&mut self, token: Token, durable: bool) -> Step {
-        let lease = self.close_lease(token)?;
-        self.depart(lease.slot, Departure::Acked);
+        self.finish_lease(token)?;
         let level = if durable {
             Durability::Durable
         } else {
@@ -36,25 +35,43 @@ impl Engine {
         }
         let mut lost = Vec::new();
         for token in tokens {
-            match self.close_lease(*token) {
-                Ok(lease) => self.depart(lease.slot, Departure::Acked),
-                Err(_) => lost.push(*token),
+            if self.finish_lease(*token).is_err() {
+                lost.push(*token);
             }
         }
         Ok(Outcome::Once(Durability::Written, Reply::Lost(lost)))
     }
 
     /// Ends the lease that a token names. Errors: `LeaseLost`.
-    #[inline]
-    pub(super) fn close_lease(&mut self, token: Token) -> Result<Lease> {
+    fn close_lease(&mut self, token: Token) -> Result<Lease> {
         let lease = self.leases.close(token)?;
+        self.forget_deadline(lease.queue);
+        self.repay(lease.consumer, lease.queue);
+        Ok(lease)
+    }
+
+    /// Ends the lease that a token names, and its message is done. Errors: `LeaseLost`.
+    #[inline]
+    pub(super) fn finish_lease(&mut self, token: Token) -> Result<()> {
+        let Finished {
+            slot,
+            queue,
+            consumer,
+        } = self.leases.finish(token)?;
+        self.forget_deadline(queue);
+        self.repay(consumer, queue);
+        self.depart(slot, Departure::Acked);
+        Ok(())
+    }
+
+    /// A lease of this queue has been closed.
+    #[inline]
+    fn forget_deadline(&mut self, queue: u32) {
         let leases = &self.leases;
-        if let Some(Some(line)) = self.lines.get_mut(lease.queue as usize) {
+        if let Some(Some(line)) = self.lines.get_mut(queue as usize) {
             line.deadlines
                 .forget(|due| leases.ends(due.slot, due.id, due.at));
         }
-        self.repay(&lease);
-        Ok(lease)
     }
 
     pub(super) fn nack(

@@ -111,7 +111,7 @@ impl Engine {
         if !self.leases.ends(due.slot, due.id, due.at) {
             self.line_at(index).deadlines.popped_dead();
         } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
-            self.repay(&lease);
+            self.repay(lease.consumer, lease.queue);
             self.notice(index, Noticed::LeaseEnded);
             self.end_lease(&lease);
         }

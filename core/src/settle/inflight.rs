@@ -29,6 +29,17 @@ impl Lease {
     pub const PULLED: u32 = u32::MAX;
 }
 
+/// What an ack needs of the lease that it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The message's slot in the table.
+    pub slot: u32,
+    /// Index of its queue.
+    pub queue: u32,
+    /// The push consumer that has credit again, as [`Lease::consumer`].
+    pub consumer: u32,
+}
+
 /// The table of leases. A place is used again; the delivery number tells which lease is meant.
 #[derive(Debug)]
 pub struct InFlight {
@@ -88,8 +99,21 @@ impl InFlight {
         }
     }
 
-    /// Ends the lease that a token names. Errors: `LeaseLost`.
+    /// Ends the lease that a token names; gives what an ack needs of it. It needs no more, and to move a whole lease out costs as much as ending it.
+    /// Errors: `LeaseLost`.
     #[inline]
+    pub fn finish(&mut self, token: Token) -> Result<Finished> {
+        let lease = self.find(token)?;
+        let finished = Finished {
+            slot: lease.slot,
+            queue: lease.queue,
+            consumer: lease.consumer,
+        };
+        self.vacate(token.lease);
+        Ok(finished)
+    }
+
+    /// Ends the lease that a token names. Errors: `LeaseLost`.
     pub fn close(&mut self, token: Token) -> Result<Lease> {
         let lease = *self.find(token)?;
         self.vacate(token.lease);

@@ -9,4 +9,4 @@ mod inflight;
 
 pub use backoff::{Randomness, wait_after};
 pub use dead::{dead_letter, origin, redriven, shorten};
-pub use inflight::{InFlight, Lease};
+pub use inflight::{Finished, InFlight, Lease};

@@ -6,7 +6,8 @@ use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
 use ferrymq_core::engine::{AtOnce, Command, Reply, Wait};
 use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
 use ferrymq_core::model::{
-    ConsumerId, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, Time,
+    ConsumerId, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, Outgoing, QueueId,
+    Time,
 };
 use serde_json::Value;
 
@@ -252,6 +253,33 @@ impl World {
 
     /// Gives the command back where it cannot be answered at once; the error is the answer.
     fn at_once(&self, command: Command) -> Result<Command, Result<Reply, Error>> {
+        match &command {
+            Command::Produce { queue, message, .. } if is_plain(message) => {
+                let mut body = Some(message.body.clone());
+                match self.broker.produce_body_at_once(*queue, &mut body) {
+                    Ok(None) => Ok(command),
+                    Ok(Some(id)) => Err(Ok(Reply::Produced(id))),
+                    Err(error) => Err(Err(error)),
+                }
+            }
+            Command::ProduceMany {
+                queue, messages, ..
+            } if messages.iter().all(is_plain) => {
+                let mut bodies = messages.iter().map(|m| m.body.clone()).collect();
+                match self.broker.produce_bodies_at_once(*queue, &mut bodies) {
+                    Ok(None) => Ok(command),
+                    Ok(Some(MessageId(first))) => {
+                        let ids = (first..).map(MessageId).take(messages.len());
+                        Err(Ok(Reply::ProducedMany(ids.collect())))
+                    }
+                    Err(error) => Err(Err(error)),
+                }
+            }
+            _ => self.other_at_once(command),
+        }
+    }
+
+    fn other_at_once(&self, command: Command) -> Result<Command, Result<Reply, Error>> {
         match command {
             Command::Produce {
                 queue,
@@ -273,6 +301,20 @@ impl World {
                 Ok(delivery) => Err(Ok(Reply::Delivery(delivery))),
                 Err(error) => Err(Err(error)),
             },
+            Command::ConsumeMany {
+                queue,
+                max,
+                auto_ack,
+                ..
+            } => {
+                let mut taken = Vec::new();
+                let broker = &self.broker;
+                match broker.consume_many_at_once(queue, max, auto_ack, &mut taken) {
+                    Ok(()) if taken.is_empty() => Ok(command),
+                    Ok(()) => Err(Ok(Reply::Deliveries(taken))),
+                    Err(error) => Err(Err(error)),
+                }
+            }
             Command::Ack {
                 token,
                 durable: false,
@@ -418,4 +460,9 @@ impl Call {
             (Some(Ok(_)), None, None) => Ok(()),
         }
     }
+}
+
+/// Whether a message is its body and nothing else.
+fn is_plain(message: &Outgoing) -> bool {
+    *message == Outgoing::new(message.body.clone())
 }
