@@ -32,6 +32,7 @@ impl Bench {
             name: "bench".to_owned(),
             options: QueueOptions::default(),
             create: true,
+            session: SessionId::default(),
         };
         let Reply::Queue(queue) = reply(engine.handle(Time(0), declare)) else {
             panic!("no queue");

@@ -5,7 +5,7 @@
 use std::alloc::System;
 
 use ferrymq_core::engine::{Answer, Command, Config, Engine, Reply, Wait};
-use ferrymq_core::model::{Outgoing, QueueId, QueueOptions, Time};
+use ferrymq_core::model::{Outgoing, QueueId, QueueOptions, SessionId, Time};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -18,6 +18,7 @@ fn declare(engine: &mut Engine) -> QueueId {
         name: "bench".to_owned(),
         options: QueueOptions::default(),
         create: true,
+        session: SessionId::default(),
     };
     match engine.handle(Time(0), command) {
         Answer::Done(Ok(Reply::Queue(queue))) => queue,

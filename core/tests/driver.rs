@@ -212,6 +212,7 @@ fn a_produce_that_waits_for_a_sync_is_told_when_the_broker_is_killed() {
             ..QueueOptions::default()
         },
         create: true,
+        session: broker.session(),
     }) else {
         panic!("a declaration waits for its sync");
     };

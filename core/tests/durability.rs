@@ -79,6 +79,7 @@ impl Run {
             name: "q".to_owned(),
             options,
             create: true,
+            session: broker.session(),
         };
         let Started::Pending(declares) = broker.start(declare) else {
             panic!("a declaration waits for its sync");

@@ -118,6 +118,7 @@ impl Run {
             name: "q".to_owned(),
             options,
             create: true,
+            session: SessionId(0),
         };
         let Answer::Done(Ok(Reply::Queue(queue))) = engine.handle(Time(0), declare) else {
             panic!("the queue is declared");
@@ -150,6 +151,7 @@ impl Run {
             name: "q.dead".to_owned(),
             options: QueueOptions::default(),
             create: false,
+            session: self.session,
         };
         match self.handle(declare) {
             Ok(Reply::Queue(queue)) => Some(queue),

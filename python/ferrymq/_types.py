@@ -93,6 +93,14 @@ class QueueOptions(TypedDict, total=False):
     """Which push consumer is next: "round_robin", "random", or "least_loaded"."""
     single_active_consumer: bool
     """Only the push consumer that was opened first gets messages, and after it the next."""
+    dedup_window: Duration | None
+    """How long a message's dedup_id is remembered, from acceptance; None: not at all."""
+    expires: Duration | None
+    """Deleted when it was unused so long: nobody waited, consumed or declared; None: never."""
+    exclusive: bool
+    """Belongs to the session (the open broker) that declares it, and is deleted with it."""
+    auto_delete: bool
+    """Deleted when its last consumer (queue.consumer, subscribe) goes."""
     durability: Durability | None
     """How safe its messages are; None: as the broker."""
 

@@ -284,6 +284,7 @@ class Queue:
         delay: Duration | None = None,
         ttl: Duration | None = None,
         headers: dict[str, HeaderValue] | None = None,
+        dedup_id: str | None = None,
         durability: Durability | None = None,
         content_type: str | None = None,
         correlation_id: str | None = None,
@@ -294,6 +295,7 @@ class Queue:
         # Spelled out, because it is the way of most messages: by identity, and without a tuple.
         is_plain = json is ... and key is None and headers is None and content_type is None
         is_plain = is_plain and correlation_id is None and reply_to is None and durability is None
+        is_plain = is_plain and dedup_id is None
         if is_plain and delay is None and ttl is None and priority is _FIRST:
             started = self._calls.produce(body, timeout=timeout)
         else:
@@ -305,6 +307,7 @@ class Queue:
                 delay=delay,
                 ttl=ttl,
                 headers=headers,
+                dedup_id=dedup_id,
                 durability=durability,
                 content_type=content_type,
                 correlation_id=correlation_id,
@@ -417,7 +420,7 @@ class Queue:
         return cast("int", await _result(self._calls.redrive(max_messages)))
 
     async def alter(self, **options: Unpack[QueueOptions]) -> None:
-        """Change options of the queue: all but priorities and ordered_keys."""
+        """Change options of the queue: all but priorities, ordered_keys and exclusive."""
         await _result(self._calls.alter(**options))
 
     async def purge(self) -> int:
@@ -544,6 +547,7 @@ class Exchange:
         delay: Duration | None = None,
         ttl: Duration | None = None,
         headers: dict[str, HeaderValue] | None = None,
+        dedup_id: str | None = None,
         durability: Durability | None = None,
         content_type: str | None = None,
         correlation_id: str | None = None,
@@ -560,6 +564,7 @@ class Exchange:
                 delay=delay,
                 ttl=ttl,
                 headers=headers,
+                dedup_id=dedup_id,
                 durability=durability,
                 content_type=content_type,
                 correlation_id=correlation_id,
@@ -604,6 +609,7 @@ class Transaction:
         delay: Duration | None = None,
         ttl: Duration | None = None,
         headers: dict[str, HeaderValue] | None = None,
+        dedup_id: str | None = None,
         durability: Durability | None = None,
         content_type: str | None = None,
         correlation_id: str | None = None,
@@ -620,6 +626,7 @@ class Transaction:
             delay=delay,
             ttl=ttl,
             headers=headers,
+            dedup_id=dedup_id,
             durability=durability,
             content_type=content_type,
             correlation_id=correlation_id,

@@ -154,6 +154,7 @@ impl Broker {
             name,
             options: queue_options(py, options)?,
             create: create.map_or(Ok(true), |flag| boolean(flag, "create"))?,
+            session: self.shared.driver(py)?.session(),
         };
         self.submit(py, command, shape)
     }

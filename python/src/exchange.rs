@@ -122,7 +122,7 @@ impl Exchange {
     /// mandatory=True raises Unroutable when no queue is reached. The other arguments are those of queue.produce().
     #[pyo3(
         signature = (body = None, **keywords),
-        text_signature = "($self, body=None, *, key='', mandatory=False, json=..., priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
+        text_signature = "($self, body=None, *, key='', mandatory=False, json=..., priority=0, delay=None, ttl=None, headers=None, dedup_id=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
     fn produce<'py>(
         &self,

@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 use crate::convert::{durability, duration, duration_or_none, integer, number, shown, text};
 use crate::errors::invalid;
 
-const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, backoff, dead_letter, ttl, priorities, ordered_keys, dispatch, single_active_consumer, durability";
+const KNOWN: &str = "capacity, capacity_bytes, overflow, lease, max_attempts, backoff, dead_letter, ttl, priorities, ordered_keys, dedup_window, dispatch, single_active_consumer, expires, exclusive, auto_delete, durability";
 
 /// Largest capacity: what fits a signed 64-bit integer in every language and in the store.
 const CAPACITY_MAX: u64 = i64::MAX as u64;
@@ -54,6 +54,10 @@ fn set(
         "single_active_consumer" => {
             options.single_active_consumer = Some(crate::convert::boolean(value, name)?);
         }
+        "dedup_window" => options.dedup_window = Some(duration_or_none(some(value), name)?),
+        "expires" => options.expires = Some(duration_or_none(some(value), name)?),
+        "exclusive" => options.exclusive = Some(crate::convert::boolean(value, name)?),
+        "auto_delete" => options.auto_delete = Some(crate::convert::boolean(value, name)?),
         "durability" => options.durability = Some(some(value).map(durability).transpose()?),
         _ => {
             let message = format!("unknown queue option {name:?}; the options are {KNOWN}");

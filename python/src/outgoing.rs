@@ -107,6 +107,7 @@ impl<'py> Keywords<'py> {
             "content_type" => self.properties.content_type = own("content_type")?,
             "correlation_id" => self.properties.correlation_id = own("correlation_id")?,
             "reply_to" => self.properties.reply_to = own("reply_to")?,
+            "dedup_id" => self.properties.dedup_id = own("dedup_id")?.map(Arc::from),
             "priority" => self.priority = some.map_or(Ok(0), priority)?,
             "delay" => self.delay = duration_or_none(some, "delay")?,
             "ttl" => self.ttl = duration_or_none(some, "ttl")?,
@@ -194,7 +195,7 @@ impl Outgoing {
     #[new]
     #[pyo3(
         signature = (body = None, **keywords),
-        text_signature = "(body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
+        text_signature = "(body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, dedup_id=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
     fn new<'py>(
         py: Python<'py>,

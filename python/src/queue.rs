@@ -137,14 +137,15 @@ impl Queue {
     ///
     /// body: bytes, bytearray, memoryview, or str (UTF-8); or json=, any JSON value. delay and ttl: seconds or timedelta.
     /// priority: below the queue's priorities, higher goes first. timeout: how long to wait for room where the queue says
-    /// overflow="block"; None: as long as it takes.
+    /// overflow="block"; None: as long as it takes. dedup_id: within the queue's dedup_window a second message with the same
+    /// id is not put on the queue; the first one's id is returned, once that is as safe as asked.
     /// Raises QueueFull, MessageTooLarge, InvalidArgument, Closed.
     // The arguments are named one by one, not taken as **keywords: only so does Python pass them without a tuple.
     #[pyo3(
         signature = (body = None, *, json = Given(None), key = None, priority = None, delay = None, ttl = None,
-            headers = None, durability = None, content_type = None, correlation_id = None, reply_to = None,
+            headers = None, dedup_id = None, durability = None, content_type = None, correlation_id = None, reply_to = None,
             timeout = Given(None)),
-        text_signature = "($self, body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None, timeout=None)"
+        text_signature = "($self, body=None, *, json=..., key=None, priority=0, delay=None, ttl=None, headers=None, dedup_id=None, durability=None, content_type=None, correlation_id=None, reply_to=None, timeout=None)"
     )]
     #[expect(
         clippy::too_many_arguments,
@@ -160,6 +161,7 @@ impl Queue {
         delay: Argument<'_, 'py>,
         ttl: Argument<'_, 'py>,
         headers: Argument<'_, 'py>,
+        dedup_id: Argument<'_, 'py>,
         durability: Argument<'_, 'py>,
         content_type: Argument<'_, 'py>,
         correlation_id: Argument<'_, 'py>,
@@ -173,6 +175,7 @@ impl Queue {
             ("delay", delay),
             ("ttl", ttl),
             ("headers", headers),
+            ("dedup_id", dedup_id),
             ("durability", durability),
             ("content_type", content_type),
             ("correlation_id", correlation_id),
@@ -454,7 +457,7 @@ impl Queue {
         self.submit(py, Command::Redrive { queue, max }, Shape::Number)
     }
 
-    /// Changes options of the queue: all but priorities and ordered_keys.
+    /// Changes options of the queue: all but priorities, ordered_keys and exclusive.
     #[pyo3(signature = (**options))]
     fn alter(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
         let options = queue_options(py, options)?;

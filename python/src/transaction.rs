@@ -166,7 +166,7 @@ impl Transaction {
     /// Adds a produce to a queue or an exchange. Arguments as there; a full queue aborts, so there is no timeout.
     #[pyo3(
         signature = (target, body = None, **keywords),
-        text_signature = "($self, target, body=None, *, json=..., key=None, mandatory=None, priority=0, delay=None, ttl=None, headers=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
+        text_signature = "($self, target, body=None, *, json=..., key=None, mandatory=None, priority=0, delay=None, ttl=None, headers=None, dedup_id=None, durability=None, content_type=None, correlation_id=None, reply_to=None)"
     )]
     fn produce<'py>(
         &self,

@@ -89,7 +89,7 @@ def calls() -> Iterator[tuple[str, Call]]:
     yield from each("many-timeout", BAD_DURATIONS, lambda b, q, v: q.consume_many(1, v))
     bad_priorities = [*(number for number in BAD_NUMBERS if number is not None), 1, 255, 256]
     yield from each("priority", bad_priorities, lambda b, q, v: q.produce(b"x", priority=v))
-    for name in ("key", "content_type", "correlation_id", "reply_to"):
+    for name in ("key", "content_type", "correlation_id", "reply_to", "dedup_id"):
         yield from each(name, BAD_TEXTS, _producing(name))
     yield from each("headers", BAD_HEADERS, lambda b, q, v: q.produce(b"x", headers=v))
     yield from each(
@@ -137,7 +137,10 @@ def options(each: Any) -> Iterator[Any]:
         "ordered_keys": [1, None, "yes"],
         "durability": ["", "sync", 1],
         "colour": ["red"],
-        "dedup_window": [1],
+        "dedup_window": [*BAD_DURATIONS, 0],
+        "expires": [*BAD_DURATIONS, 0],
+        "exclusive": [1, None, "yes"],
+        "auto_delete": [1, None, "yes"],
     }
     backoffs = [
         ferrymq.Backoff(initial=-1),
@@ -151,7 +154,7 @@ def options(each: Any) -> Iterator[Any]:
     bad["backoff"] += backoffs
     for name, values in bad.items():
         yield from each(name, values, lambda b, q, v, n=name: b.queue("q2", **{n: v}))
-        if name not in ("priorities", "ordered_keys"):
+        if name not in ("priorities", "ordered_keys", "exclusive"):
             later = [value for value in values if value != "q2"]
             yield from each(f"alter-{name}", later, lambda b, q, v, n=name: q.alter(**{n: v}))
     yield "both-orders", lambda b, q: b.queue("q2", priorities=2, ordered_keys=True)

@@ -314,6 +314,10 @@ def test_every_option_is_taken(broker: ferrymq.Broker) -> None:
         ttl=None,
         priorities=4,
         ordered_keys=False,
+        dedup_window=timedelta(hours=1),
+        expires=60,
+        exclusive=True,
+        auto_delete=True,
         durability="written",
     )
     broker.queue("off", dead_letter=False, max_attempts=1)

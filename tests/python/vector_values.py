@@ -15,7 +15,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Integers up to here are numbers in every language; larger ones are written as decimal strings.
 EXACT_MAX = 2**53
 
-DURATIONS = {"lease", "ttl", "delay", "timeout"}
+DURATIONS = {"lease", "ttl", "delay", "timeout", "dedup_window", "expires"}
 
 MESSAGE_FIELDS = (
     "attempt",

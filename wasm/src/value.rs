@@ -26,7 +26,11 @@ pub fn options_from(mut reader: Reader<'_>) -> Result<QueueOptions> {
             9 => options.ordered_keys = Some(flag(&value)),
             10 => options.durability = Some(durability(&value)),
             11 => options.dispatch = Some(dispatch(&value)),
-            _ => options.single_active_consumer = Some(flag(&value)),
+            12 => options.single_active_consumer = Some(flag(&value)),
+            13 => options.dedup_window = Some(span(&value)),
+            14 => options.expires = Some(span(&value)),
+            15 => options.exclusive = Some(flag(&value)),
+            _ => options.auto_delete = Some(flag(&value)),
         }
     }
     Ok(options)

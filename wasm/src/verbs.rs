@@ -19,6 +19,7 @@ impl Native {
                 name,
                 options: options_from(reader)?,
                 create,
+                session: self.session,
             })
         });
         self.run_read(now, command)

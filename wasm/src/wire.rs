@@ -18,6 +18,7 @@ const REPLY_TO: u8 = 4;
 const HEADERS: u8 = 5;
 const TEXT: u8 = 6;
 const JSON: u8 = 7;
+const DEDUP_ID: u8 = 8;
 
 /// What a text body's `content_type` is.
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -139,6 +140,7 @@ impl<'a> Reader<'a> {
                 CONTENT_TYPE => properties.content_type = Some(self.text()?),
                 CORRELATION_ID => properties.correlation_id = Some(self.text()?),
                 REPLY_TO => properties.reply_to = Some(self.text()?),
+                DEDUP_ID => properties.dedup_id = Some(self.text()?.into()),
                 TEXT => properties.content_type = Some(TEXT_TYPE.to_owned()),
                 JSON => properties.content_type = Some(JSON_TYPE.to_owned()),
                 _ => properties.headers = self.map()?,

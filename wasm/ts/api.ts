@@ -89,6 +89,14 @@ export interface QueueOptions {
   readonly dispatch?: "round_robin" | "random" | "least_loaded";
   /** Only the push consumer that was opened first gets messages, and after it the next. Default: false. */
   readonly singleActiveConsumer?: boolean;
+  /** How long a message's `dedupId` is remembered after its acceptance, milliseconds. `null`, the default: not at all. */
+  readonly dedupWindow?: number | null;
+  /** Deleted when it was unused so long, milliseconds: nobody waited, consumed or declared. `null`, the default: never. */
+  readonly expires?: number | null;
+  /** Belongs to the broker that declares it, and is deleted when that is closed. Default: false. */
+  readonly exclusive?: boolean;
+  /** Deleted when its last consumer (`consumer`, `subscribe`) goes. Default: false. */
+  readonly autoDelete?: boolean;
   /** How safe its messages are. `null`, the default: as the broker. */
   readonly durability?: Durability | null;
 }
@@ -110,6 +118,11 @@ export interface MessageOptions {
   readonly ttl?: number | undefined;
   /** Typed values; names and values together at most 64 KiB. `undefined` values are left out. */
   readonly headers?: { readonly [name: string]: unknown } | ReadonlyMap<string, unknown> | undefined;
+  /**
+   * Within the queue's `dedupWindow` a second message with the same id is not put on the queue; its produce gives the first one's id. At most 255
+   * bytes.
+   */
+  readonly dedupId?: string | undefined;
   /** At most the queue's. */
   readonly durability?: Durability | undefined;
   readonly contentType?: string | undefined;
@@ -307,7 +320,7 @@ export interface Queue {
   peek(max?: number): Promise<Message[]>;
   /** On a dead-letter queue: messages back to where they came from. Resolves with how many. */
   redrive(max?: number | null): Promise<number>;
-  /** Changes options: all but `priorities` and `orderedKeys`. */
+  /** Changes options: all but `priorities`, `orderedKeys` and `exclusive`. */
   alter(options: QueueOptions): Promise<void>;
   /** Removes all that waits; resolves with how many. */
   purge(): Promise<number>;

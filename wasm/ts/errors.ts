@@ -94,7 +94,7 @@ export function refusal(place: number, message: string): FerryError {
 }
 
 const OPTION_WORDS =
-  /"(?:[^"\\]|\\.)*"|\b(?:capacity_bytes|max_attempts|dead_letter|ordered_keys|single_active_consumer|content_type|correlation_id|reply_to|message_bytes_max|memory_limit|max_messages|None|False)\b/g;
+  /"(?:[^"\\]|\\.)*"|\b(?:capacity_bytes|max_attempts|dead_letter|ordered_keys|single_active_consumer|dedup_window|dedup_id|auto_delete|content_type|correlation_id|reply_to|message_bytes_max|memory_limit|max_messages|None|False)\b/g;
 
 // The core names options as Rust and Python do. Quoted text is the user's own and stays.
 function inJavaScript(message: string): string {

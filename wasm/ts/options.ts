@@ -30,6 +30,10 @@ const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   durability: orNull((_, value) => durability(value)),
   dispatch: oneOf(DISPATCHES),
   singleActiveConsumer: flag,
+  dedupWindow: orNull(duration),
+  expires: orNull(duration),
+  exclusive: flag,
+  autoDelete: flag,
 };
 
 /** The place of each is what the engine knows it by. */

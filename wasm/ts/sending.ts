@@ -16,6 +16,7 @@ const REPLY_TO = 4;
 const HEADERS = 5;
 const TEXT = 6;
 const JSON_BODY = 7;
+const DEDUP_ID = 8;
 
 export const MESSAGE_OPTIONS = [
   "key",
@@ -23,6 +24,7 @@ export const MESSAGE_OPTIONS = [
   "delay",
   "ttl",
   "headers",
+  "dedupId",
   "durability",
   "contentType",
   "correlationId",
@@ -98,6 +100,7 @@ export function writeProperties(writer: Writer, kind: number, options: MessageOp
   writeField(writer, KEY, optionalText("key", options.key));
   writeField(writer, CORRELATION_ID, optionalText("correlationId", options.correlationId));
   writeField(writer, REPLY_TO, optionalText("replyTo", options.replyTo));
+  writeField(writer, DEDUP_ID, optionalText("dedupId", options.dedupId));
   const headers: unknown = options.headers;
   if (headers !== undefined && headers !== null) {
     if (typeof headers !== "object" || Array.isArray(headers) || ArrayBuffer.isView(headers)) {

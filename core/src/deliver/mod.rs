@@ -54,6 +54,12 @@ impl Turns {
         self.single && !self.pushed.is_empty()
     }
 
+    /// Whether anybody waits or has a consumer open here.
+    #[must_use]
+    pub fn has_anybody(&self) -> bool {
+        !self.line.is_empty() || !self.pushed.is_empty()
+    }
+
     /// Whether no push consumer is there.
     #[must_use]
     pub fn has_no_consumer(&self) -> bool {

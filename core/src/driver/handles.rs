@@ -43,6 +43,7 @@ impl Broker {
             name: name.to_owned(),
             options,
             create,
+            session: self.session(),
         });
         expect!(declared, Reply::Queue(id) => Queue { broker: self.clone(), id })
     }

@@ -3,7 +3,7 @@
 use crate::model::collections::sorted;
 use crate::model::{
     BrokerStats, Departure, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, QueueId,
-    QueueOptions, QueueSpec, QueueStats, Result, quoted,
+    QueueOptions, QueueSpec, QueueStats, Result, SessionId, quoted,
 };
 use crate::queue::Position;
 use crate::store::{Record, State};
@@ -42,7 +42,8 @@ impl Engine {
                 name,
                 options,
                 create,
-            } => self.declare_queue(&name, &options, create),
+                session,
+            } => self.declare_queue(&name, &options, create, session),
             Command::AlterQueue { queue, options } => self.alter_queue(queue, &options),
             Command::DeleteQueue { queue } => self.delete_queue(queue),
             Command::Purge { queue } => self.purge(queue),
@@ -70,9 +71,17 @@ impl Engine {
         step
     }
 
-    fn declare_queue(&mut self, name: &str, options: &QueueOptions, create: bool) -> Step {
+    fn declare_queue(
+        &mut self,
+        name: &str,
+        options: &QueueOptions,
+        create: bool,
+        session: SessionId,
+    ) -> Step {
         if let Some(queue) = self.topology.queue_named(name) {
+            self.check_owner(queue, name, session)?;
             self.topology.queue(queue)?.spec.compare(name, options)?;
+            self.watch_use(queue.index);
             return Ok(Outcome::Now(Reply::Queue(queue)));
         }
         if !create {
@@ -91,7 +100,12 @@ impl Engine {
         };
         let queue = self.topology.queue_vacancy(name)?;
         let spec = defaults.with(name, options)?;
+        if spec.exclusive && !self.sessions.contains(&session) {
+            return Err(closed());
+        }
+        let owner = spec.exclusive.then_some(session);
         self.create_queue(queue, name, spec);
+        self.line(queue)?.owner = owner;
         Ok(Outcome::Once(self.config.durability, Reply::Queue(queue)))
     }
 
@@ -122,6 +136,7 @@ impl Engine {
             self.lines.resize_with(index + 1, || None);
         }
         self.lines[index] = Some(Box::new(line));
+        self.watch_use(queue.index);
     }
 
     fn alter_queue(&mut self, queue: QueueId, options: &QueueOptions) -> Step {
@@ -130,10 +145,11 @@ impl Engine {
         for (what, passed) in [
             ("priorities", options.priorities.is_some()),
             ("ordered_keys", options.ordered_keys.is_some()),
+            ("exclusive", options.exclusive.is_some()),
         ] {
             if passed {
                 return Err(Error::invalid(format!(
-                    "{what} cannot be altered, because messages already stand in their order; declare another queue"
+                    "{what} cannot be altered: what a queue holds and who holds it depend on it; declare another queue"
                 )));
             }
         }
@@ -144,6 +160,7 @@ impl Engine {
             spec: spec.clone(),
         });
         self.apply_options(queue, spec);
+        self.forget_ids(queue.index);
         self.freed.insert(queue.index);
         self.serve(queue.index);
         Ok(Outcome::Once(self.config.durability, Reply::Done))
@@ -181,10 +198,12 @@ impl Engine {
         let line = self.line_at(index);
         let mut calls = line.consumers.drain(|_| true);
         calls.extend(line.producers.drain(..));
+        let ids = line.ids.as_ref().map_or(0, |ids| ids.cost());
         for call in calls {
             self.calls.remove(call);
             self.resolve(call, Err(super::gone()));
         }
+        self.give_memory_back(ids);
         self.topology.remove_queue(queue);
         self.lines[index as usize] = None;
         for set in [

@@ -13,6 +13,7 @@ use crate::produce::Load;
 
 use super::Engine;
 use super::consuming::{Hands, check_max};
+use super::entering::Admission;
 
 /// What `produce_at_once` says.
 #[derive(Debug)]
@@ -43,12 +44,12 @@ impl Engine {
             return Ok(AtOnce::Waits(message));
         }
         match self.admit(queue, &message)? {
-            Some(level) => {
+            Admission::Comes(level) => {
                 let id = self.accept(queue.index, message, level);
                 self.finish_step();
                 Ok(AtOnce::Produced(id))
             }
-            None => Ok(AtOnce::Waits(message)),
+            Admission::Duplicate(_) | Admission::Crowded => Ok(AtOnce::Waits(message)),
         }
     }
 

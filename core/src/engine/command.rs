@@ -58,6 +58,8 @@ pub enum Command {
         options: QueueOptions,
         /// False: `NotFound` if it does not exist.
         create: bool,
+        /// Who declares it: an exclusive queue belongs to its session.
+        session: SessionId,
     },
     /// Changes options. Answers [`Reply::Done`].
     AlterQueue {

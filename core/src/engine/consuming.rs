@@ -89,7 +89,9 @@ impl Engine {
                 "the session was closed; open the broker anew",
             ));
         }
-        self.line(queue).map(|_| ())
+        let now = self.now;
+        self.line(queue)?.used = now;
+        Ok(())
     }
 
     /// What there is for a consumer; `None` when there is nothing.
@@ -156,6 +158,7 @@ impl Engine {
             .as_mut()
             .expect("a declared queue has a line");
         line.counts.redelivered += u64::from(again);
+        line.used = self.now;
         let (token, deadline) = if hands.auto_ack {
             self.depart(position.slot, Departure::Acked);
             (None, Time::NEVER)

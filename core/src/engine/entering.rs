@@ -6,7 +6,7 @@ use crate::model::limits::{BATCH_MESSAGES_MAX, MESSAGE_OVERHEAD_BYTES};
 use crate::model::{
     Durability, Error, MessageId, Outgoing, Overflow, Properties, QueueId, QueueSpec, Result, Time,
 };
-use crate::produce::{Load, durability, never_fits};
+use crate::produce::{Load, Original, cost_of_id, durability, never_fits};
 use crate::queue::{Claim, Hidden, Position};
 use crate::store::{Accepted, Record, Resident, State};
 
@@ -14,41 +14,65 @@ use super::calls::Waits;
 use super::room::{Demand, Full};
 use super::{Engine, Noticed, Outcome, Reply, Step, Wait};
 
+/// What `memory_limit` counts for a message that comes in: itself, and its dedup id, which is remembered.
+#[inline]
+pub(super) fn cost_coming_in(message: &Outgoing) -> u64 {
+    let id = message.dedup_id().map_or(0, |id| cost_of_id(id));
+    cost(&message.body, message.properties.as_ref()) + id
+}
+
 /// What `memory_limit` counts for a message.
 pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
     let properties = properties.map_or(0, |properties| properties.check().unwrap_or(0));
     (body.len() + properties + MESSAGE_OVERHEAD_BYTES) as u64
 }
 
+/// Whether a message comes in.
+pub(super) enum Admission {
+    /// At once, as safe as this.
+    Comes(Durability),
+    /// It is in already: this is its answer.
+    Duplicate(Outcome),
+    /// Room has to be made or waited for.
+    Crowded,
+}
+
 impl Engine {
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     pub(super) fn produce(&mut self, queue: QueueId, message: Outgoing, wait: Wait) -> Step {
         match self.admit(queue, &message)? {
-            Some(level) => {
+            Admission::Comes(level) => {
                 let id = self.accept(queue.index, message, level);
                 Ok(Outcome::Once(level, Reply::Produced(id)))
             }
-            None => {
+            Admission::Duplicate(outcome) => Ok(outcome),
+            Admission::Crowded => {
                 let demand = Demand::of(&message);
                 self.produce_crowded(queue, vec![message], false, wait, demand)
             }
         }
     }
 
-    /// How safe the message will be if it can come in at once; `None` if room has to be made or waited for. Errors: it may never come in.
+    /// Whether the message can come in at once. Errors: it may never come in.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    pub(super) fn admit(&self, queue: QueueId, message: &Outgoing) -> Result<Option<Durability>> {
+    pub(super) fn admit(&self, queue: QueueId, message: &Outgoing) -> Result<Admission> {
         message.check()?;
         let spec = &self.topology.queue(queue)?.spec;
         let level = self.admissible(spec, message)?;
+        if let Some(outcome) = self.as_original(queue.index, message, level) {
+            return Ok(Admission::Duplicate(outcome));
+        }
         let line = self.lines[queue.index as usize]
             .as_ref()
             .expect("a declared queue has a line");
         let turn = line.producers.is_empty() || spec.overflow != Overflow::Block;
-        let fits = self.memory + cost(&message.body, message.properties.as_ref())
-            <= self.config.memory_limit;
+        let fits = self.memory + cost_coming_in(message) <= self.config.memory_limit;
         let room = line.counts.usage().has_room(spec, Load::of(message));
-        Ok((fits && turn && room).then_some(level))
+        Ok(if fits && turn && room {
+            Admission::Comes(level)
+        } else {
+            Admission::Crowded
+        })
     }
 
     pub(super) fn produce_many(
@@ -66,6 +90,9 @@ impl Engine {
             demand.add(message);
         }
         demand.check("batch")?;
+        if messages.iter().any(|message| message.dedup_id().is_some()) {
+            demand = self.fresh_demand(queue.index, &messages);
+        }
         self.produce_crowded(queue, messages, true, wait, demand)
     }
 
@@ -99,7 +126,7 @@ impl Engine {
         if never_fits(spec, load) {
             return Err(self.full(queue.index, &Full::Queue, Some(load)));
         }
-        let turn = !blocks || self.line(queue)?.producers.is_empty();
+        let turn = !blocks || load.messages == 0 || self.line(queue)?.producers.is_empty();
         let room = self.plan_room(queue.index, load, Load::default(), memory);
         match room {
             Ok(drops) if turn => {
@@ -140,17 +167,20 @@ impl Engine {
     ) -> Outcome {
         let most = self.durability_of(index);
         let mut level = Durability::Memory;
+        let mut lsn = 0;
         let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
             let own = message.durability.map_or(most, |asked| asked.min(most));
             level = level.max(own);
-            ids.push(self.accept(index, message, own));
+            let (id, frame) = self.accept_once(index, message, own);
+            lsn = lsn.max(frame);
+            ids.push(id);
         }
         let reply = match ids.as_slice() {
             [id] if !many => Reply::Produced(*id),
             _ => Reply::ProducedMany(ids),
         };
-        Outcome::Once(level, reply)
+        Outcome::InFrame(lsn, level, reply)
     }
 
     /// How safe a message will be in a queue: what it asks for, at most what the queue has.
@@ -176,6 +206,10 @@ impl Engine {
             (own, queue) => own.or(queue),
         };
         let due = message.delay.map_or(Time(0), |delay| self.now.after(delay));
+        if let Some(name) = message.dedup_id() {
+            let name = Arc::clone(name);
+            self.remember_new_id(index, name, level);
+        }
         let resident = Resident {
             id,
             body: message.body,
@@ -195,6 +229,18 @@ impl Engine {
         }
         self.enter(resident, due);
         id
+    }
+
+    #[cold]
+    fn remember_new_id(&mut self, index: u32, name: Arc<str>, level: Durability) {
+        let logged = self.log.as_ref().filter(|_| level > Durability::Memory);
+        let original = Original {
+            name,
+            message: self.last_message,
+            lsn: logged.map_or(0, |log| log.next_lsn()),
+            at: self.now,
+        };
+        self.remember_id(index, original);
     }
 
     #[inline]

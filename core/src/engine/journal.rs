@@ -7,6 +7,7 @@ use crate::produce::Watermark;
 use crate::store::{DiskOutcome, Log, Record, TicketId};
 
 use super::calls::Waits;
+use super::once::THIS_FRAME;
 use super::{Answer, Engine, Noticed, Outcome, Reply, Wait};
 
 impl Engine {
@@ -51,10 +52,10 @@ impl Engine {
         }
     }
 
-    /// Answers now if the frame of this step is as safe as asked, else when it is.
+    /// Answers now if a frame (at the latest the one of this step) is as safe as asked, else when it is.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    pub(super) fn confirm(&mut self, level: Durability, reply: Reply) -> Answer {
-        let Some(lsn) = self.wait_for(level) else {
+    pub(super) fn confirm(&mut self, lsn: u64, level: Durability, reply: Reply) -> Answer {
+        let Some(lsn) = self.wait_for(lsn, level) else {
             return Answer::Done(Ok(reply));
         };
         match self.wait_until(Waits::Confirm, Wait::Forever, None) {
@@ -68,21 +69,23 @@ impl Engine {
 
     /// The same for a call that is pending already.
     pub(super) fn conclude_later(&mut self, call: CallId, outcome: Outcome) {
-        match outcome {
-            Outcome::Now(reply) => self.resolve(call, Ok(reply)),
-            Outcome::Once(level, reply) => match self.wait_for(level) {
-                Some(lsn) => self.confirms.wait(lsn, level, call, reply),
-                None => self.resolve(call, Ok(reply)),
-            },
-            Outcome::Waits(_) => {}
+        let (lsn, level, reply) = match outcome {
+            Outcome::Now(reply) => return self.resolve(call, Ok(reply)),
+            Outcome::Once(level, reply) => (THIS_FRAME, level, reply),
+            Outcome::InFrame(lsn, level, reply) => (lsn, level, reply),
+            Outcome::Waits(_) => return,
+        };
+        match self.wait_for(lsn, level) {
+            Some(lsn) => self.confirms.wait(lsn, level, call, reply),
+            None => self.resolve(call, Ok(reply)),
         }
     }
 
     /// The frame that an answer has to wait for; `None` if it need not wait.
     #[inline]
-    fn wait_for(&mut self, level: Durability) -> Option<u64> {
+    fn wait_for(&mut self, lsn: u64, level: Durability) -> Option<u64> {
         let log = self.log.as_mut()?;
-        let lsn = log.commit();
+        let lsn = log.commit().min(lsn);
         if self.watermark.covers(lsn, level) {
             return None;
         }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::deliver::Turns;
 use crate::model::collections::BTreeSet;
-use crate::model::{CallId, Departure, QueueId, QueueStats, Time};
-use crate::produce::Usage;
+use crate::model::{CallId, Departure, QueueId, QueueStats, SessionId, Time};
+use crate::produce::{Remembered, Usage};
 use crate::queue::{Position, Schedule, Waiting};
 use crate::store::State;
 
@@ -144,6 +144,16 @@ pub(super) struct Line {
     pub holders: BTreeSet<u32>,
     /// Whether it stands among the queues with a message that somebody may wait for.
     pub unserved: bool,
+    /// The dedup ids of what it has accepted, while their window lasts.
+    pub ids: Option<Box<Remembered>>,
+    /// When some of them are forgotten.
+    pub forgets_at: Time,
+    /// The session that it belongs to, if it is exclusive.
+    pub owner: Option<SessionId>,
+    /// When it was used last.
+    pub used: Time,
+    /// When it could be unused for too long.
+    pub unused_at: Time,
     /// When the agenda looks at this queue at the latest.
     pub wakeup: Time,
 }
@@ -160,12 +170,18 @@ impl Line {
             held: VecDeque::new(),
             holders: BTreeSet::new(),
             unserved: false,
+            ids: None,
+            forgets_at: Time::NEVER,
+            owner: None,
+            used: Time(0),
+            unused_at: Time::NEVER,
             wakeup: Time::NEVER,
         }
     }
 
     /// When something here falls due next.
     pub fn next(&self) -> Time {
-        self.waiting.next().min(self.deadlines.next())
+        let messages = self.waiting.next().min(self.deadlines.next());
+        messages.min(self.forgets_at).min(self.unused_at)
     }
 }

@@ -12,7 +12,9 @@ mod dying;
 mod entering;
 mod event;
 mod journal;
+mod lifetime;
 mod line;
+mod once;
 mod pushing;
 mod recover;
 mod room;
@@ -79,6 +81,8 @@ enum Outcome {
     Now(Reply),
     /// Answered once the frame of this step is so safe.
     Once(Durability, Reply),
+    /// Answered once this frame is so safe.
+    InFrame(u64, Durability, Reply),
     /// The call waits.
     Waits(CallId),
 }
@@ -94,7 +98,7 @@ type Step = Result<Outcome>;
 /// use ferrymq_core::engine::{Answer, Command, Config, Engine, Reply, Wait};
 /// use ferrymq_core::model::{Outgoing, Time};
 /// let mut engine = Engine::memory(Config::default());
-/// let declare = Command::DeclareQueue { name: "q".into(), options: Default::default(), create: true };
+/// let declare = Command::DeclareQueue { name: "q".into(), options: Default::default(), create: true, session: Default::default() };
 /// let Answer::Done(Ok(Reply::Queue(queue))) = engine.handle(Time(0), declare) else { panic!() };
 /// let produce = Command::Produce { queue, message: Outgoing::new(b"a".as_slice()), wait: Wait::No };
 /// let Answer::Done(Ok(Reply::Produced(_))) = engine.handle(Time(0), produce) else { panic!() };
@@ -295,7 +299,8 @@ impl Engine {
     fn conclude(&mut self, step: Step) -> Answer {
         match step {
             Ok(Outcome::Now(reply)) => Answer::Done(Ok(reply)),
-            Ok(Outcome::Once(level, reply)) => self.confirm(level, reply),
+            Ok(Outcome::Once(level, reply)) => self.confirm(once::THIS_FRAME, level, reply),
+            Ok(Outcome::InFrame(lsn, level, reply)) => self.confirm(lsn, level, reply),
             Ok(Outcome::Waits(call)) => Answer::Pending(call),
             Err(error) => Answer::Done(Err(error)),
         }

@@ -256,11 +256,6 @@ impl Engine {
             self.conclude_later(take.call, Outcome::Once(Durability::Written, reply));
         }
     }
-
-    /// A queue has one push consumer more, or one less.
-    pub(super) fn consumers_changed(&mut self, queue: QueueId) {
-        let _ = queue;
-    }
 }
 
 fn position(reserved: Reserved) -> Position {

@@ -1,7 +1,10 @@
 //! The way back: frames of an earlier life through the same functions that live traffic uses.
 
+use std::sync::Arc;
+
 use crate::model::collections::BTreeMap;
-use crate::model::{Departure, MessageId, Return, Time};
+use crate::model::{Departure, MessageId, QueueId, QueueSpec, Return, Time};
+use crate::produce::Original;
 use crate::queue::Position;
 use crate::settle::InFlight;
 use crate::store::{Accepted, Moved, Record, Resident, State, Table};
@@ -35,6 +38,7 @@ impl Engine {
         for record in frames.into_iter().flatten() {
             self.replay(record, &mut slots);
         }
+        self.end_exclusive(&mut slots);
         for (id, kept) in slots {
             self.place(id, kept);
         }
@@ -56,10 +60,7 @@ impl Engine {
                 self.last_message = last_message;
                 self.topology.raise_floor(generation_floor);
             }
-            Record::Queue { queue, name, spec } => match self.topology.queue(queue) {
-                Ok(_) => self.apply_options(queue, spec),
-                Err(_) => self.add_queue(queue, &name, spec),
-            },
+            Record::Queue { queue, name, spec } => self.replay_queue(queue, &name, spec),
             Record::Counts {
                 queue,
                 stats,
@@ -75,7 +76,16 @@ impl Engine {
                     self.remove_queue(queue);
                 }
             }
-            Record::Accepted(accepted) => self.replay_accepted(accepted, slots),
+            Record::Accepted(accepted) => {
+                self.remember_accepted(&accepted);
+                self.replay_accepted(accepted, slots);
+            }
+            Record::Remembered {
+                queue,
+                name,
+                message,
+                at,
+            } => self.remember_again(queue, name, message, at),
             Record::Kept(accepted) => {
                 let queue = accepted.queue;
                 self.replay_accepted(accepted, slots);
@@ -103,6 +113,51 @@ impl Engine {
                 self.topology.unbind(exchange, &Binding { queue, pattern });
             }
             of_message => self.replay_message(of_message, slots),
+        }
+    }
+
+    fn replay_queue(&mut self, queue: QueueId, name: &str, spec: QueueSpec) {
+        if self.topology.queue(queue).is_err() {
+            return self.add_queue(queue, name, spec);
+        }
+        let window = spec.dedup_window;
+        self.apply_options(queue, spec);
+        if window.is_none() {
+            self.forget_ids(queue.index);
+        }
+        self.watch_use(queue.index);
+    }
+
+    fn remember_accepted(&mut self, accepted: &Accepted) {
+        if let Some(properties) = &accepted.properties
+            && let Some(name) = &properties.dedup_id
+        {
+            let name = Arc::clone(name);
+            self.remember_again(accepted.queue, name, accepted.id, accepted.produced_at);
+        }
+    }
+
+    /// What is in the log is safe: a duplicate need not wait for it.
+    fn remember_again(&mut self, queue: QueueId, name: Arc<str>, message: MessageId, at: Time) {
+        if self.line(queue).is_ok() {
+            let original = Original {
+                name,
+                message,
+                lsn: 0,
+                at,
+            };
+            self.remember_id(queue.index, original);
+        }
+    }
+
+    /// Exclusive queues went with the session that they belonged to.
+    fn end_exclusive(&mut self, slots: &mut Slots) {
+        let all: Vec<QueueId> = self.topology.queues().map(|(_, queue)| queue).collect();
+        for queue in all {
+            if self.topology.queue(queue).is_ok_and(|q| q.spec.exclusive) {
+                self.forget_messages_of(queue.index, slots);
+                self.remove_queue(queue);
+            }
         }
     }
 

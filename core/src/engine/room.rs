@@ -8,7 +8,7 @@ use crate::store::{Resident, State};
 
 use super::Engine;
 use super::calls::Waits;
-use super::entering::cost;
+use super::entering::cost_coming_in;
 
 /// Why there is no room.
 pub(super) enum Full {
@@ -30,19 +30,11 @@ impl Demand {
         demand
     }
 
-    pub fn of_all(messages: &[Outgoing]) -> Demand {
-        let mut demand = Demand::default();
-        for message in messages {
-            demand.add(message);
-        }
-        demand
-    }
-
     #[inline]
     pub fn add(&mut self, message: &Outgoing) {
         self.load.messages += 1;
         self.load.bytes += message.body.len() as u64;
-        self.memory += cost(&message.body, message.properties.as_ref());
+        self.memory += cost_coming_in(message);
     }
 
     /// Errors: `MessageTooLarge` for more bytes than one frame of the log may have.
@@ -81,7 +73,7 @@ impl Engine {
                 "queue {name} is full ({limit}); consume, try later, raise the limits, or declare it with overflow \"block\" or \"drop_oldest\""
             ),
             (Full::Memory, None) => format!(
-                "the broker's memory_limit of {} bytes is used up; consume, or open the broker with a higher memory_limit",
+                "the broker's memory_limit of {} bytes is used up; consume, shorten a dedup_window, or open the broker with a higher memory_limit",
                 self.config.memory_limit
             ),
         };
@@ -96,6 +88,9 @@ impl Engine {
         freed: Load,
         memory: u64,
     ) -> std::result::Result<Vec<Position>, Full> {
+        if load.messages == 0 {
+            return Ok(Vec::new());
+        }
         if self.memory + memory > self.config.memory_limit {
             return Err(Full::Memory);
         }
@@ -168,7 +163,7 @@ impl Engine {
                 self.line_at(index).producers.pop_front();
                 continue;
             };
-            let Demand { load, memory } = Demand::of_all(messages);
+            let Demand { load, memory } = self.fresh_demand(index, messages);
             if let Err(full) = self.plan_room(index, load, Load::default(), memory) {
                 self.memory_short |= matches!(full, Full::Memory);
                 return;

@@ -69,6 +69,7 @@ impl Engine {
     fn forget_deadline(&mut self, queue: u32) {
         let leases = &self.leases;
         if let Some(Some(line)) = self.lines.get_mut(queue as usize) {
+            line.used = self.now;
             line.deadlines
                 .forget(|due| leases.ends(due.slot, due.id, due.at));
         }
@@ -233,6 +234,7 @@ impl Engine {
         for token in self.leases.tokens(|lease| lease.session == session) {
             self.release(token)?;
         }
+        self.end_queues_of(session);
         Ok(DONE)
     }
 
@@ -261,7 +263,9 @@ impl Engine {
         match waiting.waits {
             Waits::Confirm => {}
             Waits::Message { queue, .. } => {
+                let now = self.now;
                 if let Ok(line) = self.line(queue) {
+                    line.used = now;
                     line.consumers.leave(call);
                 }
             }

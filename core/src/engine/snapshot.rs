@@ -1,5 +1,7 @@
 //! The whole state as records, for the first frame of a new log.
 
+use std::sync::Arc;
+
 use crate::model::collections::sorted;
 use crate::model::{Durability, MessageId, Return, Time};
 use crate::queue::Position;
@@ -31,6 +33,13 @@ impl Engine {
                 stats: Box::new(line.counts.stats(name, None)),
                 removed: line.counts.removed,
             });
+            let ids = line.ids.iter().flat_map(|ids| ids.iter());
+            records.extend(ids.map(|original| Record::Remembered {
+                queue,
+                name: Arc::clone(&original.name),
+                message: original.message,
+                at: original.at,
+            }));
         }
         for (exchange, declared) in self.topology.exchanges() {
             records.push(Record::Exchange {

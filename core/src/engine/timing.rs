@@ -68,7 +68,9 @@ impl Engine {
         let delay = line.waiting.delayed.next();
         let expiry = line.waiting.expiring.next();
         let first = lease.min(delay).min(expiry);
-        if first <= self.now {
+        if first > self.now {
+            self.fire_once_for_all(index);
+        } else {
             let fires = if lease == first {
                 Fires::Lease
             } else if delay == first {
@@ -83,6 +85,18 @@ impl Engine {
             if next < Time::NEVER {
                 self.watch(index, next);
             }
+        }
+    }
+
+    /// No message of a queue is due: its dedup ids may be, or the queue itself.
+    fn fire_once_for_all(&mut self, index: u32) {
+        let line = self.line_at(index);
+        let (forgets_at, unused_at) = (line.forgets_at, line.unused_at);
+        if forgets_at <= self.now {
+            self.forget_ids(index);
+        }
+        if unused_at <= self.now {
+            self.may_be_unused(index);
         }
     }
 
@@ -108,11 +122,13 @@ impl Engine {
     }
 
     fn lease_is_due(&mut self, index: u32, due: Due) {
+        let now = self.now;
         if !self.leases.ends(due.slot, due.id, due.at) {
             self.line_at(index).deadlines.popped_dead();
         } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
             self.repay(lease.consumer, lease.queue);
             self.notice(index, Noticed::LeaseEnded);
+            self.line_at(index).used = now;
             self.end_lease(&lease);
         }
     }

@@ -9,7 +9,8 @@ use crate::produce::Load;
 use crate::queue::Position;
 use crate::route::matches;
 
-use super::entering::{check_batch, cost};
+use super::entering::{check_batch, cost_coming_in};
+use super::once::{THIS_FRAME, Together};
 use super::room::Demand;
 use super::{Engine, Operation, Outcome, Reply, Step};
 
@@ -28,9 +29,9 @@ impl Engine {
             mandatory,
         };
         match self.transact(vec![operation])? {
-            Outcome::Once(level, Reply::Transaction(replies)) => {
-                let reply = replies.into_iter().next();
-                Ok(Outcome::Once(level, reply.unwrap_or(Reply::Count(0))))
+            Outcome::InFrame(lsn, level, Reply::Transaction(replies)) => {
+                let reply = replies.into_iter().next().unwrap_or(Reply::Count(0));
+                Ok(Outcome::InFrame(lsn, level, reply))
             }
             other => Ok(other),
         }
@@ -55,6 +56,7 @@ impl Engine {
             self.drop_oldest(&drops);
         }
         let mut level = Durability::Memory;
+        let mut lsn = 0;
         let mut replies = Vec::with_capacity(operations.len());
         let mut targets = plan.targets.into_iter();
         for operation in operations {
@@ -62,26 +64,31 @@ impl Engine {
                 Operation::Produce { queue, message } => {
                     let own = self.level_of(queue.index, &message);
                     level = level.max(own);
-                    Reply::Produced(self.accept(queue.index, message, own))
+                    let (id, frame) = self.accept_once(queue.index, message, own);
+                    lsn = lsn.max(frame);
+                    Reply::Produced(id)
                 }
                 Operation::Publish { key, message, .. } => {
                     let reached = targets.next().unwrap_or_default();
-                    level = level.max(self.copy_to(&reached, &key, message));
+                    let (own, frame) = self.copy_to(&reached, &key, message);
+                    (level, lsn) = (level.max(own), lsn.max(frame));
                     Reply::Count(reached.len() as u64)
                 }
                 Operation::Ack { token } => {
                     level = level.max(self.config.durability);
+                    lsn = THIS_FRAME;
                     self.ack(token, false)?;
                     Reply::Done
                 }
             });
         }
-        Ok(Outcome::Once(level, Reply::Transaction(replies)))
+        Ok(Outcome::InFrame(lsn, level, Reply::Transaction(replies)))
     }
 
-    /// One copy for every queue; they share the body. Priority and durability are at most the queue's.
-    fn copy_to(&mut self, reached: &[u32], key: &str, mut message: Outgoing) -> Durability {
+    /// One copy for every queue that has none yet; they share the body. Priority and durability are at most the queue's. Gives how safe they will be, and in which frame.
+    fn copy_to(&mut self, reached: &[u32], key: &str, mut message: Outgoing) -> (Durability, u64) {
         let mut level = Durability::Memory;
+        let mut lsn = 0;
         if !key.is_empty() {
             let properties = message.properties.get_or_insert_default();
             Arc::make_mut(properties).key = Some(key.to_owned());
@@ -94,9 +101,10 @@ impl Engine {
             }
             let own = self.level_of(index, &copy);
             level = level.max(own);
-            self.accept(index, copy, own);
+            let (_, frame) = self.accept_once(index, copy, own);
+            lsn = lsn.max(frame);
         }
-        level
+        (level, lsn)
     }
 
     fn plan_transaction(&self, operations: &[Operation]) -> Result<Plan> {
@@ -104,13 +112,16 @@ impl Engine {
         let mut plan = Plan::default();
         let mut carried = Demand::default();
         let mut acked = BTreeSet::new();
+        let mut together = Together::default();
         for operation in operations {
             match operation {
                 Operation::Produce { queue, message } => {
                     message.check()?;
                     self.admissible(&self.topology.queue(*queue)?.spec, message)?;
                     carried.add(message);
-                    plan.add(queue.index, message);
+                    if self.is_fresh(queue.index, message, &mut together) {
+                        plan.add(queue.index, message);
+                    }
                 }
                 Operation::Publish {
                     exchange,
@@ -122,7 +133,9 @@ impl Engine {
                     carried.add(message);
                     let reached = self.reached(*exchange, key, *mandatory)?;
                     for &index in &reached {
-                        plan.add(index, message);
+                        if self.is_fresh(index, message, &mut together) {
+                            plan.add(index, message);
+                        }
                     }
                     plan.targets.push(reached);
                 }
@@ -187,7 +200,7 @@ impl Plan {
         let load = self.loads.entry(index).or_default();
         load.messages += 1;
         load.bytes += message.body.len() as u64;
-        self.memory += cost(&message.body, message.properties.as_ref());
+        self.memory += cost_coming_in(message);
     }
 
     fn free(&mut self, index: u32, bytes: u64) {

@@ -6,7 +6,7 @@ use super::Span;
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest name of a queue or exchange, in bytes of UTF-8 (AMQP's short string).
 pub const NAME_BYTES_MAX: usize = 255;
-/// Longest key, pattern, content type, correlation id, reply address.
+/// Longest key, pattern, content type, correlation id, reply address, dedup id.
 pub const KEY_BYTES_MAX: usize = 255;
 /// Headers of one message, names and values together.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -56,6 +56,10 @@ pub const MEMORY_BYTES_DEFAULT: u64 = if cfg!(target_pointer_width = "32") {
 };
 /// What a message costs beside its body and properties, in the account of `memory_limit`.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 100;
+/// What a remembered dedup id costs beside its bytes, in the account of `memory_limit`: its place in two tables.
+pub const DEDUP_ID_OVERHEAD_BYTES: usize = 100;
+/// Dedup ids whose window is over are forgotten together, at the latest when this part of the window has gone by since the first of them.
+pub const DEDUP_SLACK_PARTS: u64 = 16;
 /// A settlement that waits for no sync is durable at the latest so long after it was written.
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Commands that wait in the driver's ring for whoever takes the lock next.

@@ -47,6 +47,8 @@ pub struct Properties {
     pub correlation_id: Option<String>,
     /// The queue a reply should go to.
     pub reply_to: Option<String>,
+    /// Within a queue's `dedup_window` a second message with the same id is dropped.
+    pub dedup_id: Option<Arc<str>>,
 }
 
 impl Properties {
@@ -58,24 +60,31 @@ impl Properties {
             && self.content_type.is_none()
             && self.correlation_id.is_none()
             && self.reply_to.is_none()
+            && self.dedup_id.is_none()
     }
 
     /// How many bytes they count for. Errors: `InvalidArgument` over a limit.
     pub fn check(&self) -> Result<usize> {
         let mut bytes = header::check(&self.headers)?;
         for (what, text) in [
-            ("key", &self.key),
-            ("content_type", &self.content_type),
-            ("correlation_id", &self.correlation_id),
-            ("reply_to", &self.reply_to),
+            ("key", self.key.as_deref()),
+            ("content_type", self.content_type.as_deref()),
+            ("correlation_id", self.correlation_id.as_deref()),
+            ("reply_to", self.reply_to.as_deref()),
+            ("dedup_id", self.dedup_id.as_deref()),
         ] {
-            let length = text.as_ref().map_or(0, String::len);
+            let length = text.map_or(0, str::len);
             if length > KEY_BYTES_MAX {
                 return Err(Error::invalid(format!(
                     "{what} has {length} bytes, the limit is {KEY_BYTES_MAX}"
                 )));
             }
             bytes += length;
+        }
+        if self.dedup_id.as_deref() == Some("") {
+            return Err(Error::invalid(
+                "dedup_id is empty; give an id of at least 1 byte, or leave it out",
+            ));
         }
         Ok(bytes)
     }
@@ -128,6 +137,13 @@ impl Outgoing {
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.properties.as_ref()?.key.as_deref()
+    }
+
+    /// What tells it from others within a queue's `dedup_window`.
+    #[must_use]
+    #[inline]
+    pub fn dedup_id(&self) -> Option<&Arc<str>> {
+        self.properties.as_ref()?.dedup_id.as_ref()
     }
 
     /// Errors: `MessageTooLarge`, or `InvalidArgument` for everything else that is over a limit.

@@ -187,6 +187,18 @@ pub struct QueueOptions {
     /// Only the push consumer that was opened first gets messages, and after it the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub single_active_consumer: Option<bool>,
+    /// How long a dedup id is remembered after its message was accepted; `Some(None)`: not at all.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub dedup_window: Option<Option<Span>>,
+    /// Deleted when it was unused so long; `Some(None)`: never.
+    #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Option<Span>>,
+    /// Belongs to the session that declares it, and goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<bool>,
+    /// Deleted when its last consumer goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_delete: Option<bool>,
     /// How safe its messages are; `Some(None)`: as the broker.
     #[serde(deserialize_with = "passed", skip_serializing_if = "Option::is_none")]
     pub durability: Option<Option<Durability>>,
@@ -219,6 +231,14 @@ pub struct QueueSpec {
     pub dispatch: Dispatch,
     /// Only the push consumer that was opened first gets messages, and after it the next.
     pub single_active_consumer: bool,
+    /// How long a dedup id is remembered after its message was accepted.
+    pub dedup_window: Option<Span>,
+    /// Deleted when it was unused so long.
+    pub expires: Option<Span>,
+    /// Belongs to the session that declared it, and goes with it.
+    pub exclusive: bool,
+    /// Deleted when its last consumer goes.
+    pub auto_delete: bool,
     /// How safe its messages are; `None`: as the broker.
     pub durability: Option<Durability>,
 }
@@ -238,6 +258,10 @@ impl Default for QueueSpec {
             ordered_keys: false,
             dispatch: Dispatch::RoundRobin,
             single_active_consumer: false,
+            dedup_window: None,
+            expires: None,
+            exclusive: false,
+            auto_delete: false,
             durability: None,
         }
     }
@@ -267,6 +291,10 @@ impl QueueSpec {
             ordered_keys,
             dispatch,
             single_active_consumer,
+            dedup_window,
+            expires,
+            exclusive,
+            auto_delete,
             durability
         );
         spec.check(name)?;
@@ -302,6 +330,10 @@ impl QueueSpec {
             ordered_keys,
             dispatch,
             single_active_consumer,
+            dedup_window,
+            expires,
+            exclusive,
+            auto_delete,
             durability
         );
         Ok(())
@@ -322,6 +354,14 @@ impl QueueSpec {
         check_span("lease", self.lease, LEASE_MS_MIN, LEASE_MS_MAX)?;
         if let Some(ttl) = self.ttl {
             check_span("ttl", ttl, 0, SPAN_MS_MAX)?;
+        }
+        for (what, span) in [
+            ("dedup_window", self.dedup_window),
+            ("expires", self.expires),
+        ] {
+            if let Some(span) = span {
+                check_span(what, span, 1, SPAN_MS_MAX)?;
+            }
         }
         self.backoff.check()?;
         if self.priorities == 0 || self.priorities > PRIORITIES_MAX {

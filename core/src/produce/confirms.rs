@@ -49,7 +49,12 @@ impl<T> Confirms<T> {
             Durability::Durable => &mut self.synced,
             Durability::Memory | Durability::Written => &mut self.written,
         };
-        line.push_back((lsn, call, answer));
+        // Who waits for an earlier frame, a duplicate for its original's, stands before those that wait for later ones.
+        let at = match line.back() {
+            Some((last, _, _)) if *last > lsn => line.partition_point(|(own, _, _)| *own <= lsn),
+            _ => line.len(),
+        };
+        line.insert(at, (lsn, call, answer));
     }
 
     /// The next call whose wait is over.

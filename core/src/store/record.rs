@@ -154,4 +154,15 @@ pub enum Record {
         /// Which keys.
         pattern: String,
     },
+    /// A dedup id of a message that a queue accepted, in a snapshot.
+    Remembered {
+        /// Which queue.
+        queue: QueueId,
+        /// The id.
+        name: Arc<str>,
+        /// Its message.
+        message: MessageId,
+        /// When that was accepted.
+        at: Time,
+    },
 }

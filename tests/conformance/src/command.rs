@@ -77,6 +77,7 @@ impl World {
                 name: queue.clone(),
                 options: options(given)?,
                 create: true,
+                session: self.broker().session(),
             },
             Action::Alter {
                 queue,
@@ -349,6 +350,7 @@ fn outgoing(body: &Value, given: ProduceOptions) -> Result<Outgoing, Trouble> {
         content_type: given.content_type,
         correlation_id: given.correlation_id,
         reply_to: given.reply_to,
+        dedup_id: given.dedup_id.map(Arc::from),
     };
     let mut message = Outgoing::new(Body::from(text::body(body)?));
     message.properties = (!properties.is_empty()).then(|| Arc::new(properties));

@@ -80,6 +80,7 @@ pub struct ProduceOptions {
     pub content_type: Option<String>,
     pub correlation_id: Option<String>,
     pub reply_to: Option<String>,
+    pub dedup_id: Option<String>,
     pub timeout: Option<Span>,
     pub mandatory: bool,
 }

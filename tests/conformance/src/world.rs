@@ -356,6 +356,7 @@ impl World {
             name: name.to_owned(),
             options: Default::default(),
             create: false,
+            session: self.broker.session(),
         };
         match self.broker.call(command)? {
             Reply::Queue(id) => Ok(id),
