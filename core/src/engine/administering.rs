@@ -161,6 +161,7 @@ impl Engine {
         });
         self.apply_options(queue, spec);
         self.forget_ids(queue.index);
+        self.watch_use(queue.index);
         self.freed.insert(queue.index);
         self.serve(queue.index);
         Ok(Outcome::Once(self.config.durability, Reply::Done))
