@@ -108,6 +108,7 @@ fn a_failed_sync_is_noticed() -> Result<()> {
         name: "q".into(),
         options: QueueOptions::default(),
         create: true,
+        session: broker.session(),
     };
     let waits = broker.start(declare);
     testing.sync_fails();

@@ -196,10 +196,12 @@ impl State {
             dead_letter: Some(DeadLetter::Off),
             ..QueueOptions::default()
         };
+        let session = self.session;
         let declare = |create| Command::DeclareQueue {
             name: name.clone(),
             options: options.clone(),
             create,
+            session,
         };
         if let Err((call, _)) = self.handle(now, declare(true), woken) {
             self.mailboxes.remove(&call);

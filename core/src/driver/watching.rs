@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Command, Notice, Reply};
 use crate::model::limits::{ALARM_LOOK_MS, ALARMS_MAX, ALERTS_MAX, NOTICE_MS, NOTICES_MAX};
-use crate::model::{Error, QueueOptions, QueueStats, Result, Span, Time};
+use crate::model::{Error, QueueOptions, QueueStats, Result, SessionId, Span, Time};
 
 use super::Broker;
 use super::broker::Shared;
@@ -361,6 +361,7 @@ fn stats_of(
         name: name.to_owned(),
         options,
         create: false,
+        session: SessionId::NOBODY,
     };
     let Ok(Reply::Queue(queue)) = state.ask(now, named, woken) else {
         return Vec::new();

@@ -81,7 +81,9 @@ impl Engine {
         if let Some(queue) = self.topology.queue_named(name) {
             self.check_owner(queue, name, session)?;
             self.topology.queue(queue)?.spec.compare(name, options)?;
-            self.watch_use(queue.index);
+            if session != SessionId::NOBODY {
+                self.watch_use(queue.index);
+            }
             return Ok(Outcome::Now(Reply::Queue(queue)));
         }
         if !create {

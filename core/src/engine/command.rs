@@ -58,7 +58,7 @@ pub enum Command {
         options: QueueOptions,
         /// False: `NotFound` if it does not exist.
         create: bool,
-        /// Who declares it: an exclusive queue belongs to its session.
+        /// Who declares it: an exclusive queue belongs to its session. `SessionId::NOBODY` only looks, which is no use of the queue.
         session: SessionId,
     },
     /// Changes options. Answers [`Reply::Done`].

@@ -67,7 +67,7 @@ impl Engine {
         session: SessionId,
     ) -> Result<()> {
         match self.line(queue)?.owner {
-            Some(owner) if owner != session => Err(Error::new(
+            Some(owner) if owner != session && session != SessionId::NOBODY => Err(Error::new(
                 ErrorKind::QueueConflict,
                 format!(
                     "queue {} is exclusive: it belongs to the session that declared it, and goes with it; use another name",

@@ -50,6 +50,11 @@ pub struct ConsumerId {
     pub generation: u32,
 }
 
+impl SessionId {
+    /// No session's id: who looks at a queue without using it, and owns nothing.
+    pub const NOBODY: SessionId = SessionId(0);
+}
+
 /// The number of one handing over; never used again within an epoch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
