@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Output, Reply};
+use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Notice, Output, Reply};
 use ferrymq_core::model::{
     Body, CallId, ConsumerId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
 };
@@ -25,6 +25,8 @@ pub struct Native {
     pub(crate) results: Results,
     pub(crate) scratch: Vec<u8>,
     resolved: VecDeque<(CallId, Result<Reply>)>,
+    /// What the engine noticed, until JavaScript fetches it after the call.
+    notices: Vec<Notice>,
     /// The result fetched last, kept so that a delivery nobody wants any more can be given back.
     fetched: Vec<ferrymq_core::model::Token>,
 }
@@ -40,6 +42,7 @@ impl Native {
         lease: f64,
         durability_code: u32,
         seed: u32,
+        notices: bool,
     ) -> Native {
         let defaults = Config::default();
         let config = Config {
@@ -51,6 +54,7 @@ impl Native {
             lease: span(lease).unwrap_or(defaults.lease),
             durability: durability(durability_code).unwrap_or(defaults.durability),
             seed: u64::from(seed),
+            notices,
             ..defaults
         };
         Native {
@@ -61,6 +65,7 @@ impl Native {
             results: Results::default(),
             scratch: Vec::new(),
             resolved: VecDeque::new(),
+            notices: Vec::new(),
             fetched: Vec::new(),
         }
     }
@@ -110,6 +115,12 @@ impl Native {
             // The lease may have ended meanwhile; then there is nothing to give back.
             self.run(now, Command::Release { token });
         }
+    }
+
+    /// Fetches what the engine noticed.
+    pub fn take_notices(&mut self) {
+        self.results.registers.set_notices(0);
+        self.results.notices(&std::mem::take(&mut self.notices));
     }
 
     /// Fires the timers that are due.
@@ -402,6 +413,10 @@ impl Native {
             match output {
                 Output::Event(Event::Resolved { call, result }) => {
                     self.resolved.push_back((call, result));
+                }
+                Output::Event(Event::Noticed(notice)) => {
+                    self.notices.push(notice);
+                    self.results.registers.set_notices(self.notices.len());
                 }
                 Output::Event(_) => {}
                 Output::Io(ticket) => {

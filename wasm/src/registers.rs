@@ -11,6 +11,7 @@
 //! | 10 | how many messages, results or lost tokens they hold |
 //! | 11 | where the records of a batch begin |
 //! | 12, 13 | float: a moment |
+//! | 14 | what the engine noticed and nobody has fetched yet |
 //! | 16 to 31 | the record of a single message |
 
 use ferrymq_core::model::{Delivery, Message, Time, Token};
@@ -75,6 +76,10 @@ impl Registers {
 
     pub fn set_moment(&mut self, time: Time) {
         self.set_long(12, moment(time).to_bits());
+    }
+
+    pub fn set_notices(&mut self, count: usize) {
+        self.0[14] = count as u32;
     }
 
     pub fn set_record(&mut self, record: [u32; RECORD_WORDS]) {

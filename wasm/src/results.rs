@@ -1,8 +1,9 @@
 //! Replies into registers, and into the arena what does not fit there.
 
-use ferrymq_core::engine::Reply;
+use ferrymq_core::engine::{Notice, Noticed, Reply};
 use ferrymq_core::model::{
     Body, BrokerStats, Delivery, ErrorKind, Message, MessageId, QueueStats, Result, Time, Token,
+    exposition,
 };
 
 use crate::registers::{RECORD_WORDS, Registers, delivery_record, message_record, token_words};
@@ -222,6 +223,33 @@ impl Results {
         } = stats;
         self.longs(&[queues, exchanges, messages, memory, memory_limit, waiting]);
         self.registers.set_bytes(&self.arena, 1);
+    }
+
+    /// The broker and its queues as Prometheus reads them.
+    pub fn metrics(&mut self, broker: &BrokerStats, queues: &[QueueStats]) {
+        self.clear();
+        self.arena
+            .extend_from_slice(exposition(broker, queues).as_bytes());
+        self.registers.set_bytes(&self.arena, 1);
+    }
+
+    /// Per notice how often, the place of its sentence in `log.ts`, the queue, the reason of a dead letter.
+    pub fn notices(&mut self, notices: &[Notice]) {
+        self.clear();
+        for Notice { queue, what, count } in notices {
+            let (place, detail) = match what {
+                Noticed::DeadLettered(cause) => (0, cause.name()),
+                Noticed::Held => (1, ""),
+                Noticed::Full => (2, ""),
+                Noticed::LeaseEnded => (3, ""),
+                _ => (4, ""),
+            };
+            self.longs(&[count]);
+            self.arena.push(place);
+            write_bytes(&mut self.arena, queue.as_bytes());
+            write_bytes(&mut self.arena, detail.as_bytes());
+        }
+        self.registers.set_bytes(&self.arena, notices.len());
     }
 
     fn longs(&mut self, numbers: &[&u64]) {

@@ -1,10 +1,12 @@
 //! One broker: the calls beside a message's way.
 
-use ferrymq_core::engine::{Command, Operation};
+use ferrymq_core::engine::{Answer, Command, Operation, Reply};
 use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId, Result};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::native::Native;
+use crate::config::time;
+use crate::native::{Native, closed};
+use crate::results::DONE;
 use crate::value::options_from;
 use crate::wire::Reader;
 
@@ -70,6 +72,31 @@ impl Native {
                 Command::Queues
             },
         )
+    }
+}
+
+/// Watching.
+#[wasm_bindgen]
+impl Native {
+    /// The broker and its queues, of one moment, as text for Prometheus.
+    pub fn metrics(&mut self, now: f64) -> u32 {
+        let Some(engine) = &mut self.engine else {
+            return self.results.store(Err(closed()));
+        };
+        let now = time(now);
+        match (
+            engine.handle(now, Command::BrokerStats),
+            engine.handle(now, Command::Queues),
+        ) {
+            (Answer::Done(Ok(Reply::Broker(broker))), Answer::Done(Ok(Reply::Queues(queues)))) => {
+                self.results.metrics(&broker, &queues);
+                DONE
+            }
+            (Answer::Done(Err(error)), _) | (_, Answer::Done(Err(error))) => {
+                self.results.store(Err(error))
+            }
+            _ => unreachable!("statistics are answered at once"),
+        }
     }
 }
 

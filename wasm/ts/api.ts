@@ -40,6 +40,18 @@ export interface OpenOptions {
   readonly memoryLimit?: number;
   /** The lease of queues that do not say, milliseconds. Default: 30 000. */
   readonly lease?: number;
+  /** Where lines go that say what went wrong: `console`, say. Never a body. Default: nowhere. */
+  readonly log?: Log | undefined;
+}
+
+/** Takes lines: a console, or something like it. What it throws is ignored. */
+export interface Log {
+  /** That a broker was opened or closed. */
+  debug(line: string): void;
+  /** What went wrong in a queue: the same of one queue at most once a second, with how often. */
+  warn(line: string): void;
+  /** A store that failed, or what a handler threw, which is the second argument. */
+  error(line: string, error?: unknown): void;
 }
 
 /** What a broker's storage really is. */
@@ -130,8 +142,8 @@ export interface MessageOptions {
   readonly replyTo?: string | undefined;
 }
 
-/** How a push consumer is served. */
-export interface ConsumerOptions {
+/** How a push consumer is served. An abort gives back what is reserved, and the iteration throws the signal's reason. */
+export interface ConsumerOptions extends Abortable {
   /** Its credit: most messages that are reserved for it or in its hands, 1 to 65 535. Default: 100. */
   readonly prefetch?: number | undefined;
   /** Settled by being handed over. Default: false. */
@@ -144,6 +156,135 @@ export interface Consumer extends AsyncIterableIterator<Delivery, undefined> {
   consumeMany(max: number): Promise<Delivery[]>;
   /** Gives back what is reserved, and ends the iteration. What it handed out stays with who has it. */
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a handler is told beside its message. */
+export interface HandlerContext {
+  /**
+   * Aborted when nobody wants the result any more: the lease was lost, the subscription's signal was aborted, its `stop` ran out of time, or the broker was
+   * closed. A handler that then rejects gives its message back, uncounted.
+   */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs for each message. Resolves: the message is acked. Rejects or throws: it is nacked, with the error as reason. A message that the handler has settled itself is left
+ * alone. While it runs, the lease is renewed.
+ */
+export type Handler = (delivery: Delivery, context: HandlerContext) => unknown;
+
+/** How a subscription runs. An abort stops it. */
+export interface SubscribeOptions extends Abortable {
+  /** Most handlers that run at once, 1 to 65 535. Default: 1. */
+  readonly concurrency?: number | undefined;
+}
+
+/** How a subscription ends. */
+export interface StopOptions {
+  /** How long handlers that run have to finish, milliseconds; `null`: for ever. Default: 30 000. */
+  readonly timeout?: number | null | undefined;
+}
+
+/** A handler at work. */
+export interface Subscription {
+  /**
+   * Takes no further message and gives back what is reserved; waits for the handlers that run; those that are not done in time are aborted, and their messages given
+   * back, uncounted. Resolves with whether all finished. Twice is once. Inside a handler do not wait for it: it waits for the handler.
+   */
+  stop(options?: StopOptions): Promise<boolean>;
+  /** Resolves when it is over: `undefined` after `stop`, or the refusal that ended it, when its queue was deleted, say. Never rejects. */
+  readonly ended: Promise<Error | undefined>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A request: what a message may carry, but for what brings the reply back. */
+export interface RequestOptions extends Omit<MessageOptions, "correlationId" | "replyTo" | "delay">, Abortable {
+  /** How long to wait for the reply, milliseconds, then `Unavailable`; `null`: for ever. The request expires then. Default: 30 000. */
+  readonly timeout?: number | null | undefined;
+}
+
+/** A reply: what a message may carry, but for the id that finds its request. */
+export type ReplyOptions = Omit<MessageOptions, "correlationId">;
+
+/** What an event may carry beside its body. */
+export type BusOptions = Omit<MessageOptions, "key">;
+
+/** How a subscription of the bus runs. */
+export interface BusSubscribeOptions extends SubscribeOptions {
+  /**
+   * A durable subscription: what is published while nobody is subscribed waits. Subscriptions of one name share its events. Without a name the subscription has each event for
+   * itself, and ends with `stop`.
+   */
+  readonly name?: string | undefined;
+}
+
+/** What a listener of the bus is called with. `type` is the pattern that was listened to. */
+export interface BusEvent extends Event {
+  /** What it was published under. */
+  readonly topic: string;
+  readonly message: Message;
+}
+
+/** Hears events of the bus, as `addEventListener` takes it. */
+export type BusListener = ((event: BusEvent) => unknown) | { handleEvent(event: BusEvent): unknown };
+
+/**
+ * Events by topic, words with dots between them. In a pattern `*` is one word, `#` none or more.
+ *
+ * ```ts
+ * const bus = await broker.bus();
+ * const sub = await bus.subscribe("order.*", (event) => console.log(event.key, event.json()), { name: "mailer" });
+ * await bus.publish("order.paid", { id: 1 });
+ * ```
+ */
+export interface EventBus extends EventTarget {
+  /** Resolves with how many subscriptions it reached. */
+  publish(topic: string, body: Body, options?: BusOptions): Promise<number>;
+  /**
+   * Runs the handler for each event whose topic matches. Each subscription has its own: what one handler throws touches no other, and its event comes back to it alone.
+   * The topic is the delivery's `key`.
+   */
+  subscribe(pattern: string, handler: Handler, options?: BusSubscribeOptions): Promise<Subscription>;
+  /**
+   * The bus as the platform's EventTarget: the event's type is the pattern, so that `"order.*"` hears `order.paid`. A listener hears what is published after this call and settles
+   * nothing: what it throws is reported as the platform does, and the event does not come back.
+   */
+  addEventListener(pattern: string, listener: BusListener | null, options?: AddEventListenerOptions | boolean): void;
+  removeEventListener(pattern: string, listener: BusListener | null, options?: EventListenerOptions | boolean): void;
+}
+
+/** Which condition of an alarm became true. */
+export type AlarmCondition = "above" | "olderThan" | "deadLetters";
+
+/** When an alarm calls. Of the conditions that are given, each calls by itself, for each queue by itself. */
+export interface AlarmOptions {
+  /** Which queue. Default: every one. */
+  readonly queue?: string | undefined;
+  /** The queue has more messages than this. */
+  readonly above?: number | undefined;
+  /** The oldest ready message is older than this, milliseconds. */
+  readonly olderThan?: number | undefined;
+  /** Messages were dead-lettered since the last look. */
+  readonly deadLetters?: boolean | undefined;
+  /** Ends it, as `cancel`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What an alarm calls with. */
+export interface Alert {
+  readonly queue: string;
+  readonly condition: AlarmCondition;
+  /** What was found: messages, milliseconds, or messages dead-lettered since the last look. */
+  readonly value: number;
+  /** What it went over. */
+  readonly limit: number;
+}
+
+/** An alarm that is set. */
+export interface Alarm {
+  /** It calls no more. Twice is once. */
+  cancel(): void;
 }
 
 /** How a produce waits where the queue says `overflow: "block"`. */
@@ -274,6 +415,11 @@ export interface Delivery extends Message {
   release(): Promise<void>;
   /** The lease now ends `ms` from now, at most 12 hours after it began. */
   extend(ms: number): Promise<void>;
+  /**
+   * Answers the message, on the queue that it names in `replyTo`, with its correlation id; it is still to be settled. `InvalidArgument` without a `replyTo`, `NotFound` when
+   * who asked is gone. Resolves with the reply's id.
+   */
+  reply(body: Body, options?: ReplyOptions): Promise<bigint>;
 }
 
 /** A queue. */
@@ -301,6 +447,28 @@ export interface Queue {
   consumeMany(max: number, options?: ConsumeOptions): Promise<Delivery[]>;
   /** A push consumer: `for await (const delivery of queue.consumer())`. Throws `InvalidArgument`, `NotFound`, `Closed`. */
   consumer(options?: ConsumerOptions): Consumer;
+  /**
+   * Runs a handler for each message. Throws `InvalidArgument`, `NotFound`, `Closed`.
+   *
+   * ```ts
+   * const sub = orders.subscribe(async (order, { signal }) => {
+   *   await fetch("/ship", { method: "POST", body: order.text(), signal });
+   * }, { concurrency: 4 });
+   * // later: finishes what runs
+   * await sub.stop();
+   * ```
+   */
+  subscribe(handler: Handler, options?: SubscribeOptions): Subscription;
+  /**
+   * Sends a message and resolves with its reply, which whoever consumes it sends with `delivery.reply`. Rejects as `produce` does, and with `Unavailable` when none came in
+   * time. The reply is nobody's to settle.
+   *
+   * ```ts
+   * const answer = await sums.request([1, 2], { timeout: 1000 });
+   * console.log(answer.json());
+   * ```
+   */
+  request(body: Body, options?: RequestOptions): Promise<Message>;
   /** Acks what it can, then rejects with `LeaseLost`, whose `lost` lists the rest. */
   ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void>;
   /** As `delivery.ack`, by the token. */
@@ -377,9 +545,18 @@ export interface Broker {
    * ```
    */
   transaction<T>(work: (tx: Transaction) => T | Promise<T>): Promise<T>;
+  /** The event bus of this broker: one, however often it is asked for. */
+  bus(): Promise<EventBus>;
   /** All queues in numbers, by name. */
   queues(): Promise<QueueStats[]>;
   stats(): Promise<BrokerStats>;
+  /** The broker and its queues in numbers, of one moment, as text for Prometheus. */
+  metrics(): Promise<string>;
+  /**
+   * Calls `callback` once when a condition becomes true, again only after it was false. The broker is looked at ten times a second; in Node that keeps no process alive. What the
+   * callback throws goes to the log. Throws `InvalidArgument`, `Closed`.
+   */
+  alarm(options: AlarmOptions, callback: (alert: Alert) => unknown): Alarm;
   /** Gives back what this broker holds. Whoever waits gets `Closed`, and so does every later call. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -1,8 +1,13 @@
 // The broker's verbs.
 
+import { Alarms } from "./alarms.js";
 import type {
+  Alarm,
+  AlarmOptions,
+  Alert,
   Broker,
   BrokerStats,
+  EventBus,
   Exchange,
   ExchangeKind,
   Queue,
@@ -11,24 +16,23 @@ import type {
   StorageInfo,
   Transaction,
 } from "./api.js";
+import { EventBusHandle } from "./bus.js";
 import { flag, known, text } from "./checks.js";
 import type { Core } from "./core.js";
+import { ASYNC_DISPOSE } from "./disposal.js";
 import { FerryError, invalid, shown } from "./errors.js";
-import { declareExchange, ExchangeHandle } from "./exchange.js";
-import { writeOptions } from "./options.js";
+import { ExchangeHandle } from "./exchange.js";
 import { QueueHandle } from "./queue.js";
 import { readBroker, readQueues } from "./stats.js";
 import { TransactionList } from "./transaction.js";
 
 const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "create"]);
 
-// Runtimes without explicit resource management look the method up under this name, as TypeScript's helpers do.
-const ASYNC_DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
-
 export class BrokerHandle implements Broker {
   readonly storage: StorageInfo;
   readonly #core: Core;
   readonly #keep: boolean;
+  #bus: Promise<EventBus> | undefined;
 
   /** `keep`: the engine's memory stays after a close, for a test that opens it anew. */
   constructor(core: Core, storage: StorageInfo, keep: boolean) {
@@ -38,38 +42,18 @@ export class BrokerHandle implements Broker {
   }
 
   queue(name: string, options?: QueueOptions & { readonly create?: boolean }): Promise<Queue> {
-    const core = this.#core;
-    return core.call(
-      (native) => {
-        text("the queue's name", name);
-        const create = options?.create === undefined ? true : flag("create", options.create);
-        return core.written(
-          (writer) => {
-            writer.text(name);
-            writeOptions(writer, "queue", options);
-          },
-          (length) => native.declare_queue(core.clock.now(), length, create),
-        );
-      },
-      (core) => new QueueHandle(core, name, core.place(), core.generation()),
-      undefined,
-    );
+    return QueueHandle.declare(this.#core, name, options);
   }
 
   exchange(name: string, options?: { readonly kind?: ExchangeKind; readonly create?: boolean }): Promise<Exchange> {
-    const core = this.#core;
-    let kind: ExchangeKind = "topic";
-    return core.call(
-      (native) => {
-        text("the exchange's name", name);
-        const passed = known("exchange", options, EXCHANGE_OPTIONS);
-        kind = passed.kind ?? "topic";
-        const create = passed.create === undefined ? true : flag("create", passed.create);
-        return declareExchange(core, native, name, kind, create);
-      },
-      (core) => new ExchangeHandle(core, name, kind, core.place(), core.generation()),
-      undefined,
-    );
+    try {
+      text("the exchange's name", name);
+      const passed = known("exchange", options, EXCHANGE_OPTIONS);
+      const create = passed.create === undefined ? true : flag("create", passed.create);
+      return ExchangeHandle.declare(this.#core, name, passed.kind ?? "topic", create);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>): Promise<T> {
@@ -96,11 +80,31 @@ export class BrokerHandle implements Broker {
     return this.#overview(true, readBroker);
   }
 
+  metrics(): Promise<string> {
+    const core = this.#core;
+    return core.call((native) => native.metrics(core.clock.now()), readText, undefined);
+  }
+
+  bus(): Promise<EventBus> {
+    this.#bus ??= EventBusHandle.open(this.#core).catch((error) => {
+      this.#bus = undefined;
+      throw error;
+    });
+    return this.#bus;
+  }
+
+  alarm(options: AlarmOptions, callback: (alert: Alert) => unknown): Alarm {
+    const core = this.#core;
+    core.alarms ??= new Alarms(core);
+    return core.alarms.set(options, callback);
+  }
+
   async close(): Promise<void> {
     const core = this.#core;
     if (!core.open) return;
     core.poke((native) => native.close(core.clock.now()));
     core.end(new FerryError("Closed", "the broker was closed; open it anew"));
+    core.log.debug("broker closed");
     if (!this.#keep) core.free();
   }
 
@@ -112,4 +116,8 @@ export class BrokerHandle implements Broker {
     const core = this.#core;
     return core.call((native) => native.overview(core.clock.now(), broker), read, undefined);
   }
+}
+
+function readText(core: Core): string {
+  return new TextDecoder().decode(core.bytes());
 }

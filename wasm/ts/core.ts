@@ -1,8 +1,15 @@
 // One broker's engine under the public objects: calls into it, the promises of calls that wait, the timer it asked for.
 
+import type { Alarms } from "./alarms.js";
+import type { Log } from "./api.js";
 import type { Clock } from "./clock.js";
 import { FerryError, refusal } from "./errors.js";
+import { Lines } from "./log.js";
 import type { Native } from "./native/ferrymq_wasm.js";
+import { Reader } from "./reader.js";
+import { Renewals } from "./renewals.js";
+import type { Requests } from "./requests.js";
+import { Timers } from "./timers.js";
 import { Writer } from "./writer.js";
 
 const DONE = 0;
@@ -19,6 +26,7 @@ const BYTES_AT = 8;
 const BYTES_LENGTH = 9;
 const COUNT = 10;
 const RECORDS_AT = 11;
+const NOTICES = 14;
 const RECORD = 16;
 const REGISTER_WORDS = 32;
 /** Words in the record of a message. */
@@ -35,12 +43,27 @@ const UTF8 = new TextDecoder();
 export type Read<S, T> = (core: Core, subject: S) => T;
 
 interface Waiting {
+  /** Whether somebody waits for it, or only something that listens in case something comes. */
+  readonly foreground: boolean;
   resolve(core: Core): void;
   reject(error: unknown): void;
 }
 
+/** How a call waits. */
+export interface Waits {
+  readonly signal?: AbortSignal | undefined;
+  /** It only listens: in Node it keeps no process alive. */
+  readonly background?: boolean;
+}
+
 export class Core {
   readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Lines;
+  readonly renewals: Renewals;
+  /** What is made when first needed. */
+  requests: Requests | undefined;
+  alarms: Alarms | undefined;
   /** Which opening this is: handles of an earlier one look their queue up again. */
   opening = 0;
   #native: Native;
@@ -59,11 +82,17 @@ export class Core {
   /** Why no call can be made any more. */
   #ended: FerryError | undefined;
   #writer: Writer | undefined = new Writer();
+  /** How many of those who wait are in the foreground. */
+  #foreground = 0;
+  readonly #ends = new Set<(reason: FerryError) => void>();
 
-  constructor(native: Native, memory: WebAssembly.Memory, clock: Clock) {
+  constructor(native: Native, memory: WebAssembly.Memory, clock: Clock, log: Log | undefined) {
     this.#native = native;
     this.#memory = memory;
     this.clock = clock;
+    this.timers = new Timers(clock);
+    this.log = new Lines(log, clock, this.timers);
+    this.renewals = new Renewals(this);
     this.#registersAt = native.registers();
     this.#look();
   }
@@ -83,16 +112,16 @@ export class Core {
 
   /**
    * Makes a call. `enter` checks arguments and calls the engine; `read` makes the result; what either throws rejects the promise.
-   * A call that waits settles later, or when `signal` is aborted.
+   * A call that waits settles later, or when its signal is aborted.
    */
-  call<S, T>(enter: (native: Native) => number, read: Read<S, T>, subject: S, signal?: AbortSignal): Promise<T> {
+  call<S, T>(enter: (native: Native) => number, read: Read<S, T>, subject: S, waits?: Waits): Promise<T> {
     try {
       this.#check();
-      if (signal?.aborted) throw signal.reason;
+      if (waits?.signal?.aborted) throw waits.signal.reason;
       const status = enter(this.#native);
       if (this.#bytes.length === 0) this.#look();
       const settled =
-        status === DONE ? Promise.resolve(read(this, subject)) : this.#unsettled(status, read, subject, signal);
+        status === DONE ? Promise.resolve(read(this, subject)) : this.#unsettled(status, read, subject, waits);
       this.#follow();
       return settled;
     } catch (error) {
@@ -133,7 +162,19 @@ export class Core {
     this.#timerDue = Number.POSITIVE_INFINITY;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
+    this.#foreground = 0;
     for (const call of waiting) call.reject(reason);
+    this.timers.end();
+    for (const end of [...this.#ends]) end(reason);
+    this.log.flush();
+  }
+
+  /** Calls `end` when this core ends, until the returned function is called. */
+  onEnd(end: (reason: FerryError) => void): () => void {
+    this.#ends.add(end);
+    return () => {
+      this.#ends.delete(end);
+    };
   }
 
   /** Frees the engine's memory. Only after `end`. */
@@ -217,19 +258,23 @@ export class Core {
     return new Uint32Array(this.#memory.buffer, at, this.count() * RECORD_WORDS).slice();
   }
 
-  #unsettled<S, T>(status: number, read: Read<S, T>, subject: S, signal: AbortSignal | undefined): Promise<T> {
-    return status === PENDING ? this.#wait(read, subject, signal) : Promise.reject(this.#refusal());
+  #unsettled<S, T>(status: number, read: Read<S, T>, subject: S, waits: Waits | undefined): Promise<T> {
+    return status === PENDING ? this.#wait(read, subject, waits) : Promise.reject(this.#refusal());
   }
 
-  #wait<S, T>(read: Read<S, T>, subject: S, signal: AbortSignal | undefined): Promise<T> {
+  #wait<S, T>(read: Read<S, T>, subject: S, waits: Waits | undefined): Promise<T> {
     const call = this.#longs[CALL_LONG] as bigint;
+    const signal = waits?.signal;
+    const foreground = waits?.background !== true;
+    if (foreground) this.#foreground += 1;
     return new Promise<T>((resolve, reject) => {
       const abort = () => {
-        this.#waiting.delete(call);
+        this.#forget(call);
         this.#cancel(call);
         reject(signal?.reason);
       };
       this.#waiting.set(call, {
+        foreground,
         resolve: (core) => {
           signal?.removeEventListener("abort", abort);
           try {
@@ -245,6 +290,14 @@ export class Core {
       });
       signal?.addEventListener("abort", abort, { once: true });
     });
+  }
+
+  #forget(call: bigint): Waiting | undefined {
+    const waiting = this.#waiting.get(call);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(call);
+    if (waiting.foreground) this.#foreground -= 1;
+    return waiting;
   }
 
   /** A new error each time: its stack says who called. */
@@ -266,23 +319,34 @@ export class Core {
   #follow(): void {
     if (this.#bytes.length === 0) this.#look();
     while ((this.#registers[EVENTS] as number) > 0) this.#settleNext();
+    if ((this.#registers[NOTICES] as number) > 0) this.#noticed();
     if (!this.clock.runs) return;
     const deadline = this.#floats[DEADLINE_FLOAT] as number;
     if (deadline < this.#timerDue) this.#arm(deadline);
-    if (this.#timer !== undefined && this.#timerHolds !== this.#waiting.size > 0) this.#hold();
+    if (this.#timer !== undefined && this.#timerHolds !== this.#foreground > 0) this.#hold();
+  }
+
+  #noticed(): void {
+    this.#native.take_notices();
+    if (this.#bytes.length === 0) this.#look();
+    const reader = new Reader(this.bytes());
+    for (let left = this.count(); left > 0; left--) {
+      const count = Number(reader.long());
+      const what = reader.byte();
+      this.log.notice({ count, what, queue: reader.text(), detail: reader.text() });
+    }
   }
 
   #settleNext(): void {
     const status = this.#native.next_resolved();
     if (this.#bytes.length === 0) this.#look();
     const call = this.#longs[CALL_LONG] as bigint;
-    const waiting = this.#waiting.get(call);
+    const waiting = this.#forget(call);
     if (waiting === undefined) {
       // Its promise was rejected when the signal was aborted; a message must not go down with it.
       this.#native.give_back(this.clock.now());
       return;
     }
-    this.#waiting.delete(call);
     if (status === DONE) waiting.resolve(this);
     else waiting.reject(this.#refusal());
   }
@@ -302,7 +366,7 @@ export class Core {
   /** In Node the timer keeps the process alive only while somebody waits. */
   #hold(): void {
     const timer = this.#timer as { ref?(): void; unref?(): void } | number;
-    this.#timerHolds = this.#waiting.size > 0;
+    this.#timerHolds = this.#foreground > 0;
     if (typeof timer === "number") return;
     if (this.#timerHolds) timer.ref?.();
     else timer.unref?.();

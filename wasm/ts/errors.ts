@@ -106,6 +106,15 @@ function inJavaScript(message: string): string {
   });
 }
 
+/** What was thrown, as a sentence. */
+export function reasonOf(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  } catch {
+    return "something was thrown that is no text";
+  }
+}
+
 /** A value as a refusal shows it: short, and never by running code of its own. */
 export function shown(value: unknown): string {
   switch (typeof value) {

@@ -46,6 +46,15 @@ export class ExchangeHandle implements Exchange {
     this.#opening = core.opening;
   }
 
+  /** Declares an exchange, or finds it. */
+  static declare(core: Core, name: string, kind: ExchangeKind, create = true): Promise<ExchangeHandle> {
+    return core.call(
+      (native) => declareExchange(core, native, name, kind, create),
+      (core) => new ExchangeHandle(core, name, kind, core.place(), core.generation()),
+      undefined,
+    );
+  }
+
   bind(queue: Queue, pattern = ""): Promise<void> {
     return this.#bind(queue, pattern, false);
   }

@@ -1,6 +1,6 @@
 // A message on its way out: words and bytes copied from the engine, read when asked.
 
-import type { Delivery, Headers, Message } from "./api.js";
+import type { Body, Delivery, Headers, Message, ReplyOptions } from "./api.js";
 import { duration, flag, known, optionalDuration } from "./checks.js";
 import { type Core, RECORD_WORDS } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
@@ -10,6 +10,7 @@ import type { Writer } from "./writer.js";
 // Places in the record; see registers.rs.
 const ID = 0;
 const PRODUCED_AT = 2;
+const DEADLINE = 4;
 const ATTEMPT = 6;
 const FLAGS = 7;
 const TOKEN = 8;
@@ -41,6 +42,8 @@ const REJECT_OPTIONS: ReadonlySet<string> = new Set(["reason"]);
 export interface Source {
   readonly name: string;
   readonly core: Core;
+  /** Answers a message. */
+  reply(to: Message, body: Body, options: ReplyOptions | undefined): Promise<bigint>;
 }
 
 export class TakenMessage implements Message {
@@ -83,9 +86,7 @@ export class TakenMessage implements Message {
   }
 
   get producedAt(): number {
-    PAIR[0] = this.#word(PRODUCED_AT);
-    PAIR[1] = this.#word(PRODUCED_AT + 1);
-    return PAIR_FLOAT[0] as number;
+    return this.#moment(PRODUCED_AT);
   }
 
   get headers(): Headers {
@@ -139,8 +140,19 @@ export class TakenMessage implements Message {
     return this.#properties;
   }
 
+  #moment(place: number): number {
+    PAIR[0] = this.#word(place);
+    PAIR[1] = this.#word(place + 1);
+    return PAIR_FLOAT[0] as number;
+  }
+
   #word(place: number): number {
     return this.#words[this.#at + place] as number;
+  }
+
+  /** When the lease that was given with it ends. */
+  protected get leaseEnds(): number {
+    return this.#moment(DEADLINE);
   }
 
   /** What a delivery needs to settle itself. */
@@ -162,12 +174,21 @@ export class TakenMessage implements Message {
 }
 
 export class TakenDelivery extends TakenMessage implements Delivery {
+  /** Whether a verb that settles it was called. */
+  settled = false;
+
+  /** When its first lease ends. */
+  get deadline(): number {
+    return this.leaseEnds;
+  }
+
   get token(): Uint8Array | undefined {
     return this.hasToken ? tokenBytes(this.words()) : undefined;
   }
 
   ack(options?: { readonly durable?: boolean }): Promise<void> {
     const { core } = this.source;
+    this.settled = true;
     return core.call(
       (native) => {
         this.#settleable();
@@ -189,19 +210,26 @@ export class TakenDelivery extends TakenMessage implements Delivery {
   }
 
   nack(options?: { readonly delay?: number | undefined; readonly reason?: string | undefined }): Promise<void> {
+    this.settled = true;
     return nackBy(this.source.core, () => this.words(), options);
   }
 
   reject(options?: { readonly reason?: string | undefined }): Promise<void> {
+    this.settled = true;
     return rejectBy(this.source.core, () => this.words(), options);
   }
 
   release(): Promise<void> {
+    this.settled = true;
     return releaseBy(this.source.core, () => this.words());
   }
 
   extend(ms: number): Promise<void> {
     return extendBy(this.source.core, () => this.words(), ms);
+  }
+
+  reply(body: Body, options?: ReplyOptions): Promise<bigint> {
+    return this.source.reply(this, body, options);
   }
 
   /** Writes the token's words. Throws when there is none. */

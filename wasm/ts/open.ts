@@ -7,8 +7,9 @@ import { type Clock, WallClock } from "./clock.js";
 import { Core } from "./core.js";
 import { engine, type Load } from "./engine.js";
 import { invalid, shown } from "./errors.js";
+import { checkedLog } from "./log.js";
 
-const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease"]);
+const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease", "log"]);
 
 /** What every opening is told. */
 export interface Settings {
@@ -18,6 +19,7 @@ export interface Settings {
   readonly memoryLimit: unknown;
   readonly lease: unknown;
   readonly seed: number;
+  readonly log: unknown;
 }
 
 /** An engine under a clock, not opened yet. */
@@ -26,8 +28,14 @@ export async function core(load: Load, settings: Settings, clock: Clock): Promis
   const memoryLimit = limit === undefined ? Number.NaN : integer("memoryLimit", limit, 1, Number.MAX_SAFE_INTEGER);
   const lease = optionalDuration("lease", settings.lease);
   const level = durability(settings.durability);
+  const log = checkedLog(settings.log);
   const { Native, memory } = await engine(load);
-  return new Core(new Native(settings.manual, memoryLimit, lease, level, settings.seed), memory, clock);
+  return new Core(
+    new Native(settings.manual, memoryLimit, lease, level, settings.seed, log !== undefined),
+    memory,
+    clock,
+    log,
+  );
 }
 
 /** The `open` of an entry that loads the engine with `load`. */
@@ -36,10 +44,11 @@ export function opener(load: Load): (options?: OpenOptions) => Promise<Broker> {
     const passed = known<OpenOptions>("open", options, OPEN_OPTIONS);
     if (passed.name !== undefined) text("name", passed.name);
     checkStorage(passed.storage);
-    const { durability, memoryLimit, lease } = passed;
-    const settings = { manual: false, durability, memoryLimit, lease, seed: random() };
+    const { durability, memoryLimit, lease, log } = passed;
+    const settings = { manual: false, durability, memoryLimit, lease, seed: random(), log };
     const opened = await core(load, settings, new WallClock());
     opened.reopen(random());
+    opened.log.debug("broker opened in memory");
     return new BrokerHandle(opened, memoryStorage(), false);
   };
 }

@@ -6,6 +6,7 @@ import type {
   Consumer,
   ConsumerOptions,
   Delivery,
+  Handler,
   Message,
   Outgoing,
   ProduceOptions,
@@ -13,8 +14,12 @@ import type {
   Queue,
   QueueOptions,
   QueueStats,
+  ReplyOptions,
+  RequestOptions,
+  SubscribeOptions,
+  Subscription,
 } from "./api.js";
-import { abortSignal, flag, integer, known, timeout } from "./checks.js";
+import { abortSignal, flag, integer, known, text, timeout } from "./checks.js";
 import { ConsumerHandle } from "./consumer.js";
 import type { Core } from "./core.js";
 import { FerryError, invalid, shown } from "./errors.js";
@@ -33,10 +38,13 @@ import {
 } from "./message.js";
 import type { Native } from "./native/ferrymq_wasm.js";
 import { writeOptions } from "./options.js";
+import { Requests } from "./requests.js";
 import { MESSAGE_OPTIONS, NO_NUMBERS, numbersOf, prepare, writeItem, writeProperties } from "./sending.js";
 import { readQueues } from "./stats.js";
+import { SubscriptionHandle } from "./subscription.js";
 
 const PRODUCE_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "timeout", "signal"]);
+const REPLY_OPTIONS: ReadonlySet<string> = new Set(MESSAGE_OPTIONS.filter((name) => name !== "correlationId"));
 const WAIT_OPTIONS: ReadonlySet<string> = new Set(["timeout", "signal"]);
 const CONSUME_OPTIONS: ReadonlySet<string> = new Set(["timeout", "signal", "autoAck"]);
 const BATCH_MAX = 2 ** 32 - 1;
@@ -65,6 +73,29 @@ export class QueueHandle implements Queue {
     this.#opening = core.opening;
   }
 
+  /** Declares a queue, or finds it. */
+  static declare(
+    core: Core,
+    name: string,
+    options: (QueueOptions & { readonly create?: boolean }) | undefined,
+  ): Promise<QueueHandle> {
+    return core.call(
+      (native) => {
+        text("the queue's name", name);
+        const create = options?.create === undefined ? true : flag("create", options.create);
+        return core.written(
+          (writer) => {
+            writer.text(name);
+            writeOptions(writer, "queue", options);
+          },
+          (length) => native.declare_queue(core.clock.now(), length, create),
+        );
+      },
+      (core) => new QueueHandle(core, name, core.place(), core.generation()),
+      undefined,
+    );
+  }
+
   /** Its place in the engine; looked up again after the engine was opened anew. Read before `generation`. */
   get place(): number {
     if (this.#opening !== this.core.opening) this.#find();
@@ -83,7 +114,8 @@ export class QueueHandle implements Queue {
     } catch (error) {
       return Promise.reject(error);
     }
-    return core.call((native) => this.#produce(native, body, options), readId, undefined, signal);
+    const waits = signal === undefined ? undefined : { signal };
+    return core.call((native) => this.#produce(native, body, options), readId, undefined, waits);
   }
 
   #produce(native: Native, body: unknown, options: ProduceOptions | undefined): number {
@@ -191,6 +223,41 @@ export class QueueHandle implements Queue {
 
   consumer(options?: ConsumerOptions): Consumer {
     return new ConsumerHandle(this, options);
+  }
+
+  subscribe(handler: Handler, options?: SubscribeOptions): Subscription {
+    return new SubscriptionHandle(this, handler, options);
+  }
+
+  request(body: Body, options?: RequestOptions): Promise<Message> {
+    const { core } = this;
+    core.requests ??= new Requests(core, (name, options) => QueueHandle.declare(core, name, options));
+    return core.requests.ask(this, body, options);
+  }
+
+  /** Answers a message on the queue that it names. */
+  async reply(to: Message, body: Body, options: ReplyOptions | undefined): Promise<bigint> {
+    const { replyTo, correlationId } = to;
+    if (replyTo === undefined) {
+      throw invalid(
+        "the message has no replyTo: nobody waits for a reply; send it with queue.request(), or name a queue in replyTo",
+      );
+    }
+    const passed = known<ReplyOptions>("reply", options, REPLY_OPTIONS);
+    const queue = await QueueHandle.declare(this.core, replyTo, { create: false });
+    return queue.produce(body, { ...passed, correlationId });
+  }
+
+  /** The next message, settled, whenever it comes. */
+  listen(): Promise<Delivery | undefined> {
+    const { core } = this;
+    const forever = Number.POSITIVE_INFINITY;
+    return core.call(
+      (native) => native.consume(core.clock.now(), this.place, this.#generation, true, forever),
+      readDelivery,
+      this,
+      { background: true },
+    );
   }
 
   ackMany(deliveries: Iterable<Delivery | Uint8Array>): Promise<void> {
@@ -305,7 +372,7 @@ export class QueueHandle implements Queue {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.core.call((native) => enter(native, wait), read, this, signal);
+    return this.core.call((native) => enter(native, wait), read, this, { signal });
   }
 
   #find(): void {

@@ -1,6 +1,6 @@
 // The testing hooks: a clock that a test moves by hand, a disk whose syncs complete when told, a process that can be killed.
 
-import type { Broker, Durability } from "./api.js";
+import type { Broker, Durability, Log } from "./api.js";
 import { BrokerHandle } from "./broker.js";
 import { integer, known } from "./checks.js";
 import { ManualClock } from "./clock.js";
@@ -9,7 +9,7 @@ import type { Load } from "./engine.js";
 import { FerryError, invalid, shown } from "./errors.js";
 import { core, memoryStorage } from "./open.js";
 
-const TESTING_OPTIONS: ReadonlySet<string> = new Set(["storage", "durability", "memoryLimit", "lease", "seed"]);
+const TESTING_OPTIONS: ReadonlySet<string> = new Set(["storage", "durability", "memoryLimit", "lease", "seed", "log"]);
 
 /** What a broker under test is opened with. */
 export interface TestingOptions {
@@ -20,6 +20,7 @@ export interface TestingOptions {
   readonly memoryLimit?: number;
   /** Milliseconds. */
   readonly lease?: number;
+  readonly log?: Log;
   /** Of the backoff's jitter. Default: 0. */
   readonly seed?: number;
 }
@@ -61,13 +62,14 @@ export type OpenTesting = (options?: TestingOptions) => Promise<{ broker: Broker
 export function testingOpener(load: Load): OpenTesting {
   return async function openTesting(options?: TestingOptions) {
     const passed = known<TestingOptions>("openTesting", options, TESTING_OPTIONS);
-    const { storage = "memory", durability, memoryLimit, lease, seed = 0 } = passed;
+    const { storage = "memory", durability, memoryLimit, lease, seed = 0, log } = passed;
     if (storage !== "memory" && storage !== "manual") {
       throw invalid(`storage is ${shown(storage)}; pass "memory" or "manual"`);
     }
     integer("seed", seed, 0, 2 ** 32 - 1);
     const clock = new ManualClock();
-    const opened = await core(load, { manual: storage === "manual", durability, memoryLimit, lease, seed }, clock);
+    const settings = { manual: storage === "manual", durability, memoryLimit, lease, seed, log };
+    const opened = await core(load, settings, clock);
     const testing = new TestingHooks(opened, clock);
     await testing.reopen();
     return { broker: new BrokerHandle(opened, memoryStorage(), true), testing };
@@ -88,8 +90,14 @@ class TestingHooks implements Testing {
   }
 
   advanceTo(at: number): void {
-    this.#clock.moveTo(at);
-    this.#core.poke((native) => native.advance(at));
+    const { timers } = this.#core;
+    // The engine's timers and the page's fire in the order of their time.
+    for (let next = timers.next; next <= at; next = timers.next) {
+      this.#moveTo(Math.max(next, this.now()));
+      timers.fire();
+    }
+    this.#moveTo(at);
+    this.#core.alarms?.look();
   }
 
   sync(): void {
@@ -113,6 +121,11 @@ class TestingHooks implements Testing {
     if (core.open && core.opening > 0)
       this.#die(false, "the broker was opened anew while this call waited; call again");
     core.reopen(core.opening + 1);
+  }
+
+  #moveTo(at: number): void {
+    this.#clock.moveTo(at);
+    this.#core.poke((native) => native.advance(at));
   }
 
   #die(power: boolean, message: string): void {
