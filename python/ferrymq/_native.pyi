@@ -16,6 +16,7 @@ from ._types import (
     Duration,
     ExchangeKind,
     HeaderValue,
+    Match,
     QueueOptions,
     QueueStats,
 )
@@ -71,7 +72,12 @@ class Broker:
         self, name: str, *, create: bool = True, **options: Unpack[QueueOptions]
     ) -> Queue: ...
     def exchange(
-        self, name: str, kind: ExchangeKind | None = None, *, create: bool = True
+        self,
+        name: str,
+        kind: ExchangeKind | None = None,
+        *,
+        alternate: str | None = None,
+        create: bool = True,
     ) -> Exchange: ...
     def transaction(self) -> Transaction: ...
     def metrics(self) -> str: ...
@@ -174,12 +180,24 @@ class Queue:
 
 @final
 class Exchange:
-    """An exchange: routes each message to the queues whose pattern its key matches."""
+    """An exchange: routes each message to the queues and exchanges that are bound to it."""
 
     @property
     def name(self) -> str: ...
-    def bind(self, queue: Queue, pattern: str = "") -> None: ...
-    def unbind(self, queue: Queue, pattern: str = "") -> None: ...
+    def bind(
+        self,
+        queue_or_exchange: Queue | Exchange,
+        pattern: str = "",
+        headers: dict[str, HeaderValue] | None = None,
+        match: Match = "all",
+    ) -> None: ...
+    def unbind(
+        self,
+        queue_or_exchange: Queue | Exchange,
+        pattern: str = "",
+        headers: dict[str, HeaderValue] | None = None,
+        match: Match = "all",
+    ) -> None: ...
     def produce(
         self,
         body: Body | None = None,

@@ -45,7 +45,10 @@ HeaderValue: TypeAlias = (
 Durability: TypeAlias = Literal["durable"] | Literal["written"] | Literal["memory"]
 Overflow: TypeAlias = Literal["reject"] | Literal["drop_oldest"] | Literal["block"]
 Dispatch: TypeAlias = Literal["round_robin"] | Literal["random"] | Literal["least_loaded"]
-ExchangeKind: TypeAlias = Literal["direct"] | Literal["fanout"] | Literal["topic"]
+ExchangeKind: TypeAlias = (
+    Literal["direct"] | Literal["fanout"] | Literal["topic"] | Literal["headers"]
+)
+Match: TypeAlias = Literal["all"] | Literal["any"]
 DeadLetter: TypeAlias = str | tuple[str, str] | Literal[False] | None
 
 

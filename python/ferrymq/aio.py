@@ -37,6 +37,7 @@ from ._types import (
     Duration,
     ExchangeKind,
     HeaderValue,
+    Match,
     QueueOptions,
     QueueStats,
 )
@@ -528,13 +529,27 @@ class Exchange:
         """The exchange's name."""
         return self._exchange.name
 
-    async def bind(self, queue: Queue, pattern: str = "") -> None:
-        """Lead messages whose key matches the pattern to a queue."""
-        await _result(self._calls.bind(_plain(queue), pattern))
+    async def bind(
+        self,
+        queue_or_exchange: Queue | Exchange,
+        pattern: str = "",
+        headers: dict[str, HeaderValue] | None = None,
+        match: Match = "all",
+    ) -> None:
+        """Lead messages to a queue, or on to another exchange; arguments as ferrymq.Exchange's."""
+        target = _plain(queue_or_exchange)
+        await _result(self._calls.bind(target, pattern, headers, match))
 
-    async def unbind(self, queue: Queue, pattern: str = "") -> None:
-        """Take a binding away. Raises NotFound if there is none."""
-        await _result(self._calls.unbind(_plain(queue), pattern))
+    async def unbind(
+        self,
+        queue_or_exchange: Queue | Exchange,
+        pattern: str = "",
+        headers: dict[str, HeaderValue] | None = None,
+        match: Match = "all",
+    ) -> None:
+        """Take a binding away; say what bind() was told. Raises NotFound if there is none."""
+        target = _plain(queue_or_exchange)
+        await _result(self._calls.unbind(target, pattern, headers, match))
 
     async def produce(
         self,
@@ -574,7 +589,7 @@ class Exchange:
         return cast("int", reached)
 
     async def delete(self) -> None:
-        """Remove the exchange and its bindings."""
+        """Remove the exchange, its bindings, and those that lead to it."""
         await _result(self._calls.delete())
 
     def __repr__(self) -> str:
@@ -693,10 +708,16 @@ class Broker:
         return Queue(queue)
 
     async def exchange(
-        self, name: str, kind: ExchangeKind | None = None, *, create: bool = True
+        self,
+        name: str,
+        kind: ExchangeKind | None = None,
+        *,
+        alternate: str | None = None,
+        create: bool = True,
     ) -> Exchange:
-        """Declare an exchange and return its handle."""
-        return Exchange(await _result(self._calls.exchange(name, kind, create=create)))
+        """Declare an exchange and return its handle; arguments as ferrymq.Broker's."""
+        exchange = self._calls.exchange(name, kind, alternate=alternate, create=create)
+        return Exchange(await _result(exchange))
 
     def transaction(self) -> Transaction:
         """Produces and acks that commit together or not at all: an async context manager."""

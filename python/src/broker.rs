@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use ferrymq_core::driver;
 use ferrymq_core::engine::Command;
-use ferrymq_core::model::ExchangeKind;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -49,23 +48,6 @@ impl Broker {
 
     fn submit(&self, py: Python<'_>, command: Command, shape: Shape) -> PyResult<Py<PyAny>> {
         submit(py, &self.shared, self.mode, command, shape)
-    }
-
-    /// The kind of an exchange that exists: the engine compares kinds, so the one that it does not refuse.
-    fn kind_of(&self, py: Python<'_>, name: &str) -> PyResult<ExchangeKind> {
-        let driver = self.shared.driver(py)?;
-        for kind in [ExchangeKind::Direct, ExchangeKind::Fanout] {
-            let name = name.to_owned();
-            let command = Command::DeclareExchange {
-                name,
-                kind,
-                create: false,
-            };
-            if let driver::Started::Done(Ok(_)) = driver.start(command) {
-                return Ok(kind);
-            }
-        }
-        Ok(ExchangeKind::Topic)
     }
 }
 
@@ -159,29 +141,33 @@ impl Broker {
         self.submit(py, command, shape)
     }
 
-    /// Declares an exchange and returns its handle. kind: "direct" (key equals pattern), "fanout", "topic" (`*`, `#`).
+    /// Declares an exchange and returns its handle: makes it, or compares what is passed with what is in force.
     ///
-    /// create=False: raises NotFound if it does not exist; then kind, left out, is not compared.
+    /// kind: "direct" (key equals pattern), "fanout", "topic" (`*`, `#`; the default) or "headers". alternate: the name of the exchange
+    /// that gets what no binding takes; it may be declared later. create=False: raises NotFound if it does not exist.
+    /// The name "" is the default exchange, which leads to the queue that the key names. Raises QueueConflict.
     #[pyo3(
-        signature = (name, kind = None, *, create = None),
-        text_signature = "($self, name, kind=None, *, create=True)"
+        signature = (name, kind = None, *, alternate = None, create = None),
+        text_signature = "($self, name, kind=None, *, alternate=None, create=True)"
     )]
     fn exchange(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         kind: Argument<'_, '_>,
+        alternate: Argument<'_, '_>,
         create: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
         let name = text(name, "the exchange's name")?.to_owned();
         let shape = Shape::Exchange(Arc::clone(&self.shared), self.mode, name.clone());
-        let create = create.map_or(Ok(true), |flag| boolean(flag, "create"))?;
-        let kind = match kind {
-            Some(kind) => exchange_kind(kind)?,
-            None if create => ExchangeKind::Topic,
-            None => self.kind_of(py, &name)?,
+        let alternate = alternate.map(|name| text(name, "alternate").map(str::to_owned));
+        let command = Command::DeclareExchange {
+            name,
+            kind: kind.map(exchange_kind).transpose()?,
+            alternate: alternate.transpose()?,
+            create: create.map_or(Ok(true), |flag| boolean(flag, "create"))?,
         };
-        self.submit(py, Command::DeclareExchange { name, kind, create }, shape)
+        self.submit(py, command, shape)
     }
 
     /// Produces and acks that commit together or not at all: a context manager.

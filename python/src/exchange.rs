@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use ferrymq_core::engine::Command;
-use ferrymq_core::model::{ExchangeId, QueueId};
+use ferrymq_core::model::{Binding, Destination, ExchangeId, Match};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::{Mode, Shared, submit};
-use crate::convert::{boolean, shown, text};
+use crate::convert::{self, boolean, shown, text};
 use crate::errors::invalid;
 use crate::outgoing::{Extra, Keywords};
 use crate::queue::Queue;
@@ -16,7 +16,7 @@ use crate::reply::Shape;
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
-/// An exchange: routes each message to the queues that are bound to it and whose pattern its key matches.
+/// An exchange: routes each message to the queues and exchanges that are bound to it, by its key or its headers.
 ///
 /// >>> broker = ferrymq.open()
 /// >>> orders, events = broker.queue("orders"), broker.exchange("events", "topic")
@@ -40,23 +40,53 @@ impl Exchange {
         submit(py, &self.shared, self.mode, command, shape)
     }
 
-    fn bound_queue(&self, queue: &Bound<'_, PyAny>) -> PyResult<QueueId> {
-        let py = queue.py();
-        let Ok(handle) = queue.cast::<Queue>() else {
-            let must = "pass the handle that broker.queue(name) gives";
-            return Err(invalid(
-                py,
-                format!("the queue is {}; {must}", shown(queue)),
-            ));
+    /// Where a binding leads: a queue or an exchange of the same broker.
+    fn destination(&self, to: &Bound<'_, PyAny>) -> PyResult<Destination> {
+        let py = to.py();
+        let (shared, destination) = if let Ok(queue) = to.cast::<Queue>() {
+            let source = &queue.get().source;
+            (&source.shared, Destination::Queue(source.id))
+        } else if let Ok(exchange) = to.cast::<Exchange>() {
+            let exchange = exchange.get();
+            (&exchange.shared, Destination::Exchange(exchange.id))
+        } else {
+            let must = "pass the handle that broker.queue(name) or broker.exchange(name) gives";
+            let what = shown(to);
+            return Err(invalid(py, format!("what is bound is {what}; {must}")));
         };
-        let source = &handle.get().source;
-        if !Arc::ptr_eq(&source.shared, &self.shared) {
-            return Err(invalid(
-                py,
-                "the queue is another broker's; bind one of the same broker",
-            ));
+        if !Arc::ptr_eq(shared, &self.shared) {
+            let what = "the queue or exchange is another broker's; bind one of the same broker";
+            return Err(invalid(py, what));
         }
-        Ok(source.id)
+        Ok(destination)
+    }
+
+    fn binding(
+        &self,
+        to: &Bound<'_, PyAny>,
+        pattern: Argument<'_, '_>,
+        headers: Argument<'_, '_>,
+        matching: Argument<'_, '_>,
+    ) -> PyResult<Binding> {
+        let mut binding = Binding::new(self.destination(to)?, self::pattern(pattern)?);
+        if let Some(headers) = headers {
+            binding.headers = convert::headers(headers)?;
+        }
+        if let Some(matching) = matching {
+            binding.matching = self::matching(matching)?;
+        }
+        Ok(binding)
+    }
+}
+
+fn matching(value: &Bound<'_, PyAny>) -> PyResult<Match> {
+    match text(value, "match")? {
+        "all" => Ok(Match::All),
+        "any" => Ok(Match::Any),
+        _ => {
+            let what = format!(r#"match is {}; it must be "all" or "any""#, shown(value));
+            Err(invalid(value.py(), what))
+        }
     }
 }
 
@@ -85,36 +115,42 @@ impl Exchange {
         Exchange::object(py, exchange)
     }
 
-    /// Leads messages whose key matches the pattern to a queue. In a topic exchange `*` is one word, `#` none or more.
-    #[pyo3(signature = (queue, pattern = None), text_signature = "($self, queue, pattern='')")]
+    /// Leads messages to a queue, or on to another exchange: those whose key matches the pattern (in a topic exchange `*` is one word,
+    /// `#` none or more), in a headers exchange those whose headers have all, or any, of these (None: a header of that name, whatever
+    /// its value). Twice is once.
+    #[pyo3(
+        signature = (queue_or_exchange, pattern = None, headers = None, r#match = None),
+        text_signature = "($self, queue_or_exchange, pattern='', headers=None, match='all')"
+    )]
     fn bind(
         &self,
         py: Python<'_>,
-        queue: &Bound<'_, PyAny>,
+        queue_or_exchange: &Bound<'_, PyAny>,
         pattern: Argument<'_, '_>,
+        headers: Argument<'_, '_>,
+        r#match: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        let command = Command::Bind {
-            exchange: self.id,
-            queue: self.bound_queue(queue)?,
-            pattern: self::pattern(pattern)?,
-        };
-        self.submit(py, command, Shape::Nothing)
+        let binding = self.binding(queue_or_exchange, pattern, headers, r#match)?;
+        let exchange = self.id;
+        self.submit(py, Command::Bind { exchange, binding }, Shape::Nothing)
     }
 
-    /// Takes a binding away. Raises NotFound if there is none.
-    #[pyo3(signature = (queue, pattern = None), text_signature = "($self, queue, pattern='')")]
+    /// Takes a binding away; say what bind() was told. Raises NotFound if there is none.
+    #[pyo3(
+        signature = (queue_or_exchange, pattern = None, headers = None, r#match = None),
+        text_signature = "($self, queue_or_exchange, pattern='', headers=None, match='all')"
+    )]
     fn unbind(
         &self,
         py: Python<'_>,
-        queue: &Bound<'_, PyAny>,
+        queue_or_exchange: &Bound<'_, PyAny>,
         pattern: Argument<'_, '_>,
+        headers: Argument<'_, '_>,
+        r#match: Argument<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        let command = Command::Unbind {
-            exchange: self.id,
-            queue: self.bound_queue(queue)?,
-            pattern: self::pattern(pattern)?,
-        };
-        self.submit(py, command, Shape::Nothing)
+        let binding = self.binding(queue_or_exchange, pattern, headers, r#match)?;
+        let exchange = self.id;
+        self.submit(py, Command::Unbind { exchange, binding }, Shape::Nothing)
     }
 
     /// Routes a message to every queue that its key reaches, one copy each, all or none; returns how many.
@@ -148,7 +184,7 @@ impl Exchange {
         self.submit(py, command, Shape::Number)
     }
 
-    /// Removes the exchange and its bindings.
+    /// Removes the exchange, its bindings, and those that lead to it.
     fn delete(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let exchange = self.id;
         self.submit(py, Command::DeleteExchange { exchange }, Shape::Nothing)

@@ -158,8 +158,9 @@ pub fn exchange_kind(value: &Bound<'_, PyAny>) -> PyResult<ExchangeKind> {
         "direct" => Ok(ExchangeKind::Direct),
         "fanout" => Ok(ExchangeKind::Fanout),
         "topic" => Ok(ExchangeKind::Topic),
+        "headers" => Ok(ExchangeKind::Headers),
         _ => {
-            let must = r#"it must be "direct", "fanout" or "topic""#;
+            let must = r#"it must be "direct", "fanout", "topic" or "headers""#;
             Err(invalid(
                 value.py(),
                 format!("kind is {}; {must}", shown(value)),

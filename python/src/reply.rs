@@ -143,7 +143,7 @@ impl Shape {
                     name,
                 },
             ),
-            (Shape::Exchange(shared, mode, name), Reply::Exchange(id)) => Exchange::object(
+            (Shape::Exchange(shared, mode, name), Reply::Exchange(id, _)) => Exchange::object(
                 py,
                 Exchange {
                     shared,

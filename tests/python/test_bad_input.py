@@ -105,8 +105,10 @@ def calls() -> Iterator[tuple[str, Call]]:
     yield from each("extend", BAD_TOKENS, lambda b, q, v: q.extend(v, 1))
     yield from each("ack_many", [None, 1, [None], [b"x"]], lambda b, q, v: q.ack_many(v))
     yield from each("queue", BAD_NAMES, lambda b, q, v: b.queue(v))
-    yield from each("exchange", BAD_NAMES, lambda b, q, v: b.exchange(v))
-    yield from each("kind", ["", "headers", "Topic", 1], lambda b, q, v: b.exchange("e", v))
+    # An empty name is the default exchange's.
+    named = [name for name in BAD_NAMES if name != ""]
+    yield from each("exchange", named, lambda b, q, v: b.exchange(v))
+    yield from each("kind", ["", "random", "Topic", 1], lambda b, q, v: b.exchange("e", v))
     yield from each("create", [1, "no"], lambda b, q, v: b.queue("new", create=v))
     yield from options(each)
     yield from each("bind", [None, "q", object()], lambda b, q, v: bound(b, v))

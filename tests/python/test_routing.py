@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ferrymq
 import pytest
 from conftest import take
@@ -34,7 +36,7 @@ def test_kinds_and_bindings(broker: ferrymq.Broker) -> None:
 
 
 def test_declaring_an_exchange_again(broker: ferrymq.Broker) -> None:
-    kinds: list[ExchangeKind] = ["direct", "fanout", "topic"]
+    kinds: list[ExchangeKind] = ["direct", "fanout", "topic", "headers"]
     for kind in kinds:
         assert broker.exchange(kind, kind).name == kind
         assert broker.exchange(kind, create=False).name == kind
@@ -121,3 +123,39 @@ def test_refusals_abort_the_whole(broker: ferrymq.Broker) -> None:
         transaction.produce(queue, b"y")
         transaction.ack(delivery)
     assert len(queue) == 0
+
+
+def test_bindings_by_headers_and_between_exchanges(broker: ferrymq.Broker) -> None:
+    queue, other = broker.queue("q"), ferrymq.open().queue("q")
+    everything, by_headers = broker.exchange("all", "fanout"), broker.exchange("h", "headers")
+    everything.bind(by_headers)
+    by_headers.bind(queue, headers={"size": 1, "kind": None}, match="all")
+    assert everything.produce(b"x", headers={"size": 1, "kind": "a"}) == 1
+    assert everything.produce(b"x", headers={"size": "1", "kind": "a"}) == 0
+    by_headers.unbind(queue, headers={"kind": None, "size": 1})
+    assert everything.produce(b"x", headers={"size": 1, "kind": "a"}) == 0
+    bad: list[tuple[Any, dict[str, Any]]] = [
+        ("q", {}),
+        (other, {}),
+        (queue, {"match": "some"}),
+        (queue, {"match": 1}),
+        (queue, {"headers": [1]}),
+        (queue, {"headers": {"a": object()}}),
+        (queue, {"pattern": 1}),
+    ]
+    for target, arguments in bad:
+        with pytest.raises(ferrymq.InvalidArgument):
+            by_headers.bind(target, **arguments)
+
+
+def test_default_and_alternate_exchange(broker: ferrymq.Broker) -> None:
+    queue = broker.queue("q")
+    assert broker.exchange("").produce(b"1", key="q") == 1
+    named = broker.exchange("named", "direct", alternate="rest")
+    assert named.produce(b"2", key="q") == 0
+    broker.exchange("rest", "fanout").bind(queue)
+    assert named.produce(b"2", key="q") == 1
+    with pytest.raises(ferrymq.QueueConflict, match='alternate = "rest"'):
+        broker.exchange("named", alternate="other")
+    with pytest.raises(ferrymq.InvalidArgument):
+        broker.exchange("named", alternate=5)  # type: ignore[arg-type]

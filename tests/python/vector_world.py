@@ -42,10 +42,10 @@ FIELDS = {
     "release": "delivery token_of queue token",
     "extend": "delivery token_of queue token by!",
     "ack_many": "deliveries!",
-    "exchange": "exchange! kind",
+    "exchange": "exchange! kind options",
     "delete_exchange": "exchange!",
-    "bind": "exchange! queue! pattern",
-    "unbind": "exchange! queue! pattern",
+    "bind": "exchange! queue to_exchange pattern headers match",
+    "unbind": "exchange! queue to_exchange pattern headers match",
     "publish": "exchange! key body! options",
     "transaction": "ops!",
     "stats": "queue!",
@@ -162,7 +162,9 @@ class World:
 
     async def declare_exchange(self, step: Mapping[str, Any]) -> None:
         name = step["exchange"]
-        self.exchanges[name] = await value(self.broker.exchange(name, step.get("kind", "topic")))
+        kind = (step["kind"],) if "kind" in step else ()
+        options = call_options(step.get("options", {}))
+        self.exchanges[name] = await value(self.broker.exchange(name, *kind, **options))
 
     async def administer(self, step: Mapping[str, Any]) -> Any:
         queue = await self.queue(step["queue"])
@@ -261,9 +263,14 @@ class World:
 
     async def bind(self, step: Mapping[str, Any]) -> Any:
         exchange = await self.exchange(step["exchange"])
-        queue = await self.queue(step["queue"])
-        pattern = (step["pattern"],) if "pattern" in step else ()
-        return await value(getattr(exchange, step["do"])(queue, *pattern))
+        if ("queue" in step) == ("to_exchange" in step):
+            raise Wrong(f"step {step['do']} names either queue or to_exchange")
+        to_queue = "queue" in step
+        target = await (
+            self.queue(step["queue"]) if to_queue else self.exchange(step["to_exchange"])
+        )
+        said = {name: step[name] for name in ("pattern", "headers", "match") if name in step}
+        return await value(getattr(exchange, step["do"])(target, **call_options(said)))
 
     async def publish(self, step: Mapping[str, Any]) -> Any:
         exchange = await self.exchange(step["exchange"])

@@ -7,7 +7,7 @@
 //! | 2, 3 | float: when the engine wants to be woken; infinity for never |
 //! | 4, 5 | the call that is pending, or whose result was fetched |
 //! | 6, 7 | a number, or a handle (place, generation) |
-//! | 8, 9 | where bytes begin, how many there are |
+//! | 8, 9 | where bytes begin, how many there are; 8: an exchange's kind |
 //! | 10 | how many messages, results or lost tokens they hold |
 //! | 11 | where the records of a batch begin |
 //! | 12, 13 | float: a moment |
@@ -61,6 +61,10 @@ impl Registers {
     pub fn set_handle(&mut self, place: u32, generation: u32) {
         self.0[6] = place;
         self.0[7] = generation;
+    }
+
+    pub fn set_kind(&mut self, kind: u32) {
+        self.0[8] = kind;
     }
 
     pub fn set_bytes(&mut self, bytes: &[u8], count: usize) {

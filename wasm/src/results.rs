@@ -53,7 +53,10 @@ impl Results {
     fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Queue(id) => self.registers.set_handle(id.index, id.generation),
-            Reply::Exchange(id) => self.registers.set_handle(id.index, id.generation),
+            Reply::Exchange(id, kind) => {
+                self.registers.set_handle(id.index, id.generation);
+                self.registers.set_kind(kind as u32);
+            }
             Reply::Consumer(id) => self.registers.set_handle(id.index, id.generation),
             Reply::Session(id) => self.registers.set_number(u64::from(id.0)),
             Reply::Count(count) => self.registers.set_number(count),

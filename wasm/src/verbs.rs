@@ -103,15 +103,25 @@ impl Native {
 /// Routing and transactions.
 #[wasm_bindgen]
 impl Native {
-    /// Declares an exchange, or finds it. The scratch memory holds its name in `length` bytes. `kind`: 0 direct, 1 fanout, 2 topic.
+    /// Declares an exchange, or finds it. The scratch memory holds its name, and its alternate if there is one, in `length` bytes.
+    /// `kind`: 0 direct, 1 fanout, 2 topic, 3 headers; any other: not said.
     pub fn declare_exchange(&mut self, now: f64, length: usize, kind: u32, create: bool) -> u32 {
         let kind = match kind {
-            0 => ExchangeKind::Direct,
-            1 => ExchangeKind::Fanout,
-            _ => ExchangeKind::Topic,
+            0 => Some(ExchangeKind::Direct),
+            1 => Some(ExchangeKind::Fanout),
+            2 => Some(ExchangeKind::Topic),
+            3 => Some(ExchangeKind::Headers),
+            _ => None,
         };
-        let name = Reader::new(&self.scratch[..length]).text();
-        let command = name.map(|name| Command::DeclareExchange { name, kind, create });
+        let mut reader = Reader::new(&self.scratch[..length]);
+        let command = reader.text().and_then(|name| {
+            Ok(Command::DeclareExchange {
+                name,
+                kind,
+                alternate: (!reader.is_empty()).then(|| reader.text()).transpose()?,
+                create,
+            })
+        });
         self.run_read(now, command)
     }
 
@@ -121,37 +131,14 @@ impl Native {
         self.run(now, Command::DeleteExchange { exchange })
     }
 
-    /// Binds an exchange to a queue, or takes the binding away. The scratch memory holds the pattern in `length` bytes.
-    #[allow(clippy::too_many_arguments)] // Two handles are four numbers.
-    pub fn bind(
-        &mut self,
-        now: f64,
-        index: u32,
-        generation: u32,
-        queue: u32,
-        queue_generation: u32,
-        length: usize,
-        remove: bool,
-    ) -> u32 {
-        let exchange = ExchangeId { index, generation };
-        let queue = QueueId {
-            index: queue,
-            generation: queue_generation,
-        };
-        let pattern = Reader::new(&self.scratch[..length]).text();
-        let command = pattern.map(|pattern| {
+    /// The scratch memory holds a binding in `length` bytes: makes it, or takes it away.
+    pub fn bind(&mut self, now: f64, length: usize, remove: bool) -> u32 {
+        let read = Reader::new(&self.scratch[..length]).binding();
+        let command = read.map(|(exchange, binding)| {
             if remove {
-                Command::Unbind {
-                    exchange,
-                    queue,
-                    pattern,
-                }
+                Command::Unbind { exchange, binding }
             } else {
-                Command::Bind {
-                    exchange,
-                    queue,
-                    pattern,
-                }
+                Command::Bind { exchange, binding }
             }
         });
         self.run_read(now, command)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ferrymq_core::engine::Operation;
 use ferrymq_core::model::{
-    Body, DeliveryNo, Error, ExchangeId, HeaderValue, Headers, MessageId, Outgoing, Properties,
-    QueueId, Result, Token,
+    Binding, Body, DeliveryNo, Destination, Error, ExchangeId, HeaderValue, Headers, Match,
+    MessageId, Outgoing, Properties, QueueId, Result, Token,
 };
 
 use crate::config::{durability, span};
@@ -111,17 +111,11 @@ impl<'a> Reader<'a> {
     pub fn operation(&mut self) -> Result<Operation> {
         Ok(match self.word()? {
             0 => Operation::Produce {
-                queue: QueueId {
-                    index: self.word()?,
-                    generation: self.word()?,
-                },
+                queue: self.queue()?,
                 message: self.message()?,
             },
             1 => Operation::Publish {
-                exchange: ExchangeId {
-                    index: self.word()?,
-                    generation: self.word()?,
-                },
+                exchange: self.exchange()?,
                 mandatory: self.word()? != 0,
                 key: self.text()?,
                 message: self.message()?,
@@ -129,6 +123,37 @@ impl<'a> Reader<'a> {
             _ => Operation::Ack {
                 token: self.token()?,
             },
+        })
+    }
+
+    /// An exchange and a binding of it: flags (1: to an exchange, 2: any of the headers), place and generation of both ends, pattern, headers.
+    pub fn binding(&mut self) -> Result<(ExchangeId, Binding)> {
+        let flags = self.word()?;
+        let exchange = self.exchange()?;
+        let to = if flags & 1 != 0 {
+            Destination::Exchange(self.exchange()?)
+        } else {
+            Destination::Queue(self.queue()?)
+        };
+        let mut binding = Binding::new(to, self.text()?);
+        binding.headers = self.map()?;
+        if flags & 2 != 0 {
+            binding.matching = Match::Any;
+        }
+        Ok((exchange, binding))
+    }
+
+    fn exchange(&mut self) -> Result<ExchangeId> {
+        Ok(ExchangeId {
+            index: self.word()?,
+            generation: self.word()?,
+        })
+    }
+
+    fn queue(&mut self) -> Result<QueueId> {
+        Ok(QueueId {
+            index: self.word()?,
+            generation: self.word()?,
         })
     }
 

@@ -499,21 +499,40 @@ export interface Queue {
   size(): Promise<number>;
 }
 
-/** How an exchange routes: the key equals the pattern, every binding, or words with `*` and `#`. */
-export type ExchangeKind = "direct" | "fanout" | "topic";
+/** How an exchange routes: the key equals the pattern, every binding, words with `*` and `#`, or the message's headers. */
+export type ExchangeKind = "direct" | "fanout" | "topic" | "headers";
+
+/** What is said of an exchange beside its name. */
+export interface ExchangeOptions {
+  /** Left out, it is not compared; a new exchange is of kind `"topic"`. */
+  readonly kind?: ExchangeKind;
+  /** The name of the exchange that gets what no binding takes; it may be declared later. */
+  readonly alternate?: string;
+  /** `false`: `NotFound` if it does not exist. */
+  readonly create?: boolean;
+}
+
+/** What a binding of a headers exchange asks for. */
+export interface BindOptions {
+  /** Names with the values that a message must carry, of the same kind; `null` for a name with any value. */
+  readonly headers?: MessageOptions["headers"];
+  /** All of them, the default, or at least one. */
+  readonly match?: "all" | "any";
+}
 
 /** Routes messages to queues. */
 export interface Exchange {
   readonly name: string;
   readonly kind: ExchangeKind;
-  /** Leads messages whose key matches to the queue. Twice is once. */
-  bind(queue: Queue, pattern?: string): Promise<void>;
-  /** Takes a binding away; `NotFound` if there is none. */
-  unbind(queue: Queue, pattern?: string): Promise<void>;
+  /** Leads messages to a queue, or on to another exchange: those whose key matches, or whose headers do. Twice is once. */
+  bind(to: Queue | Exchange, pattern?: string, options?: BindOptions): Promise<void>;
+  /** Takes a binding away; say what `bind` was told. `NotFound` if there is none. */
+  unbind(to: Queue | Exchange, pattern?: string, options?: BindOptions): Promise<void>;
   /** One copy to every queue reached, all or none; resolves with how many queues. */
   publish(body: Body, options?: PublishOptions): Promise<number>;
   /** The same as `publish`. */
   produce(body: Body, options?: PublishOptions): Promise<number>;
+  /** Removes the exchange, its bindings, and those that lead to it. */
   delete(): Promise<void>;
 }
 
@@ -532,8 +551,8 @@ export interface Broker {
   readonly storage: StorageInfo;
   /** Declares a queue, or finds it. `create: false`: `NotFound` if it does not exist. */
   queue(name: string, options?: QueueOptions & { readonly create?: boolean }): Promise<Queue>;
-  /** Declares an exchange, or finds it. Default kind: `"topic"`. */
-  exchange(name: string, options?: { readonly kind?: ExchangeKind; readonly create?: boolean }): Promise<Exchange>;
+  /** Declares an exchange, or finds it. The name `""` is the default exchange, which leads to the queue that the key names. */
+  exchange(name: string, options?: ExchangeOptions): Promise<Exchange>;
   /**
    * Runs `work` and commits what it put into the transaction, all or nothing; when `work` throws, nothing. Resolves with what `work` returned.
    *

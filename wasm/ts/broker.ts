@@ -9,7 +9,7 @@ import type {
   BrokerStats,
   EventBus,
   Exchange,
-  ExchangeKind,
+  ExchangeOptions,
   Queue,
   QueueOptions,
   QueueStats,
@@ -26,7 +26,7 @@ import { QueueHandle } from "./queue.js";
 import { readBroker, readQueues } from "./stats.js";
 import { TransactionList } from "./transaction.js";
 
-const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "create"]);
+const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "alternate", "create"]);
 
 export class BrokerHandle implements Broker {
   readonly storage: StorageInfo;
@@ -45,12 +45,12 @@ export class BrokerHandle implements Broker {
     return QueueHandle.declare(this.#core, name, options);
   }
 
-  exchange(name: string, options?: { readonly kind?: ExchangeKind; readonly create?: boolean }): Promise<Exchange> {
+  exchange(name: string, options?: ExchangeOptions): Promise<Exchange> {
     try {
       text("the exchange's name", name);
-      const passed = known("exchange", options, EXCHANGE_OPTIONS);
+      const passed = known<ExchangeOptions>("exchange", options, EXCHANGE_OPTIONS);
       const create = passed.create === undefined ? true : flag("create", passed.create);
-      return ExchangeHandle.declare(this.#core, name, passed.kind ?? "topic", create);
+      return ExchangeHandle.declare(this.#core, name, { ...passed, create });
     } catch (error) {
       return Promise.reject(error);
     }

@@ -52,7 +52,7 @@ export class EventBusHandle extends EventTarget implements EventBus {
   }
 
   static async open(core: Core): Promise<EventBusHandle> {
-    return new EventBusHandle(core, await ExchangeHandle.declare(core, EXCHANGE, "topic"));
+    return new EventBusHandle(core, await ExchangeHandle.declare(core, EXCHANGE, { kind: "topic" }));
   }
 
   async publish(topic: string, body: Body, options?: BusOptions): Promise<number> {

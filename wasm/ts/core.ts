@@ -23,6 +23,7 @@ const CALL_LONG = 2;
 const NUMBER_LONG = 3;
 const HANDLE = 6;
 const BYTES_AT = 8;
+const EXCHANGE_KIND = 8;
 const BYTES_LENGTH = 9;
 const COUNT = 10;
 const RECORDS_AT = 11;
@@ -231,6 +232,11 @@ export class Core {
   /** The generation of a handle. */
   generation(): number {
     return this.#registers[HANDLE + 1] as number;
+  }
+
+  /** The kind of an exchange, as a number. */
+  kind(): number {
+    return this.#registers[EXCHANGE_KIND] as number;
   }
 
   /** How many messages, results or tokens the bytes hold. */

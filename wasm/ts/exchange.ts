@@ -1,32 +1,48 @@
 // An exchange's verbs.
 
-import type { Body, Exchange, ExchangeKind, MessageOptions, PublishOptions, Queue } from "./api.js";
+import type {
+  BindOptions,
+  Body,
+  Exchange,
+  ExchangeKind,
+  ExchangeOptions,
+  MessageOptions,
+  PublishOptions,
+  Queue,
+} from "./api.js";
 import { flag, known, optionalText, text } from "./checks.js";
 import type { Core } from "./core.js";
 import { invalid, shown } from "./errors.js";
+import { writeHeaders } from "./headers.js";
 import { nothing } from "./message.js";
 import type { Native } from "./native/ferrymq_wasm.js";
-import { ownQueue, readCount } from "./queue.js";
+import { QueueHandle, readCount } from "./queue.js";
 import { MESSAGE_OPTIONS, writeMessage } from "./sending.js";
 import type { Writer } from "./writer.js";
 
 const PUBLISH_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "mandatory"]);
-const KINDS: readonly ExchangeKind[] = ["direct", "fanout", "topic"];
+const BIND_OPTIONS: ReadonlySet<string> = new Set(["headers", "match"]);
+const KINDS: readonly ExchangeKind[] = ["direct", "fanout", "topic", "headers"];
 const PUBLISH = 1;
+/** The engine's number where no kind is said. */
+const NO_KIND = 4;
+// A binding's flags.
+const TO_EXCHANGE = 1;
+const ANY = 2;
 
 /** Asks the engine for an exchange. Throws `InvalidArgument` for a kind that there is not. */
-export function declareExchange(core: Core, native: Native, name: string, kind: unknown, create: boolean): number {
-  const number = kindNumber(kind);
+function declareExchange(core: Core, native: Native, name: string, options: ExchangeOptions): number {
+  const kind = options.kind ?? undefined;
+  const number = kind === undefined ? NO_KIND : KINDS.indexOf(kind);
+  if (number < 0) throw invalid(`kind is ${shown(kind)}; pass "direct", "fanout", "topic" or "headers"`);
+  const alternate = optionalText("alternate", options.alternate);
   return core.written(
-    (writer) => writer.text(name),
-    (length) => native.declare_exchange(core.clock.now(), length, number, create),
+    (writer) => {
+      writer.text(name);
+      if (alternate !== undefined) writer.text(alternate);
+    },
+    (length) => native.declare_exchange(core.clock.now(), length, number, options.create ?? true),
   );
-}
-
-function kindNumber(kind: unknown): number {
-  const number = KINDS.indexOf(kind as ExchangeKind);
-  if (number < 0) throw invalid(`kind is ${shown(kind)}; pass "direct", "fanout" or "topic"`);
-  return number;
 }
 
 export class ExchangeHandle implements Exchange {
@@ -37,30 +53,31 @@ export class ExchangeHandle implements Exchange {
   #generation: number;
   #opening: number;
 
-  constructor(core: Core, name: string, kind: ExchangeKind, place: number, generation: number) {
+  /** From what the engine just answered. */
+  constructor(core: Core, name: string) {
     this.core = core;
     this.name = name;
-    this.kind = kind;
-    this.#place = place;
-    this.#generation = generation;
+    this.kind = KINDS[core.kind()] as ExchangeKind;
+    this.#place = core.place();
+    this.#generation = core.generation();
     this.#opening = core.opening;
   }
 
   /** Declares an exchange, or finds it. */
-  static declare(core: Core, name: string, kind: ExchangeKind, create = true): Promise<ExchangeHandle> {
+  static declare(core: Core, name: string, options: ExchangeOptions): Promise<ExchangeHandle> {
     return core.call(
-      (native) => declareExchange(core, native, name, kind, create),
-      (core) => new ExchangeHandle(core, name, kind, core.place(), core.generation()),
+      (native) => declareExchange(core, native, name, options),
+      (core) => new ExchangeHandle(core, name),
       undefined,
     );
   }
 
-  bind(queue: Queue, pattern = ""): Promise<void> {
-    return this.#bind(queue, pattern, false);
+  bind(to: Queue | Exchange, pattern?: string, options?: BindOptions): Promise<void> {
+    return this.#bind(to, pattern, options, false);
   }
 
-  unbind(queue: Queue, pattern = ""): Promise<void> {
-    return this.#bind(queue, pattern, true);
+  unbind(to: Queue | Exchange, pattern?: string, options?: BindOptions): Promise<void> {
+    return this.#bind(to, pattern, options, true);
   }
 
   publish(body: Body, options?: PublishOptions): Promise<number> {
@@ -100,30 +117,46 @@ export class ExchangeHandle implements Exchange {
     writeMessage(writer, body, passed as MessageOptions);
   }
 
-  #bind(queue: unknown, pattern: unknown, remove: boolean): Promise<void> {
+  #bind(to: unknown, pattern: unknown, options: BindOptions | undefined, remove: boolean): Promise<void> {
     const { core } = this;
     return core.call(
-      (native) => {
-        const target = ownQueue(core, queue);
-        const words = text("pattern", pattern);
-        const { place, generation } = target;
-        const found = this.#found();
-        return core.written(
-          (writer) => writer.text(words),
-          (length) => native.bind(core.clock.now(), found, this.#generation, place, generation, length, remove),
-        );
-      },
+      (native) =>
+        core.written(
+          (writer) => this.#writeBinding(writer, to, pattern ?? "", options),
+          (length) => native.bind(core.clock.now(), length, remove),
+        ),
       nothing,
       undefined,
     );
   }
 
+  /** Writes a binding as the engine's `wire.rs` reads it. */
+  #writeBinding(writer: Writer, to: unknown, pattern: unknown, options: BindOptions | undefined): void {
+    const { core } = this;
+    const passed = known<BindOptions>("bind", options, BIND_OPTIONS);
+    const any = passed.match === "any";
+    if (!any && passed.match !== undefined && passed.match !== "all") {
+      throw invalid(`match is ${shown(passed.match)}; pass "all" or "any"`);
+    }
+    const exchange = to instanceof ExchangeHandle;
+    if (!(exchange || to instanceof QueueHandle) || to.core !== core) {
+      throw invalid(`what is bound is ${shown(to)} or another broker's; pass a Queue or an Exchange of this broker`);
+    }
+    writer.word((exchange ? TO_EXCHANGE : 0) | (any ? ANY : 0));
+    writer.word(this.#found());
+    writer.word(this.#generation);
+    writer.word(exchange ? to.#found() : to.place);
+    writer.word(exchange ? to.#generation : to.generation);
+    writer.text(text("pattern", pattern));
+    writeHeaders(writer, passed.headers ?? EMPTY);
+  }
+
   /** Its place in the engine; looked up again after the engine was opened anew. */
   #found(): number {
-    const { core, name, kind } = this;
+    const { core, name } = this;
     if (this.#opening !== core.opening) {
       const id = core.ask(
-        (native) => declareExchange(core, native, name, kind, false),
+        (native) => declareExchange(core, native, name, { create: false }),
         (core) => ({ place: core.place(), generation: core.generation() }),
       );
       this.#place = id.place;
@@ -133,3 +166,5 @@ export class ExchangeHandle implements Exchange {
     return this.#place;
   }
 }
+
+const EMPTY = Object.freeze({});

@@ -13,7 +13,10 @@ const INT_MAX = 2n ** 63n - 1n;
 const INT_MIN = -(2n ** 63n);
 
 /** A string-keyed table of values, its count before it. */
-export function writeHeaders(writer: Writer, headers: object): void {
+export function writeHeaders(writer: Writer, headers: unknown): void {
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers) || ArrayBuffer.isView(headers)) {
+    throw invalid(`headers is ${shown(headers)}; pass an object or a Map`);
+  }
   writeMap(writer, headers, "headers", 1, writer.length + WRITTEN_BYTES_MAX);
 }
 

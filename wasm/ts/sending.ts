@@ -103,9 +103,6 @@ export function writeProperties(writer: Writer, kind: number, options: MessageOp
   writeField(writer, DEDUP_ID, optionalText("dedupId", options.dedupId));
   const headers: unknown = options.headers;
   if (headers !== undefined && headers !== null) {
-    if (typeof headers !== "object" || Array.isArray(headers) || ArrayBuffer.isView(headers)) {
-      throw invalid(`headers is ${shown(headers)}; pass an object or a Map`);
-    }
     writer.byte(HEADERS);
     writeHeaders(writer, headers);
   }

@@ -2,8 +2,8 @@
 
 use crate::engine::{AtOnce, Command, Operation, Reply};
 use crate::model::{
-    self, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, Message, MessageId, Outgoing,
-    QueueId, QueueOptions, QueueStats, Result, Span, Time, Token,
+    self, Binding, Delivery, Destination, Error, ErrorKind, ExchangeId, ExchangeKind, Message,
+    MessageId, Outgoing, QueueId, QueueOptions, QueueStats, Result, Span, Time, Token,
 };
 
 use super::Broker;
@@ -48,14 +48,40 @@ impl Broker {
         expect!(declared, Reply::Queue(id) => Queue { broker: self.clone(), id })
     }
 
-    /// Declares an exchange. Errors: `QueueConflict` if it exists with another kind.
-    pub fn exchange(&self, name: &str, kind: ExchangeKind) -> Result<Exchange> {
+    /// Declares an exchange: creates it, or compares what is passed. An empty name: the default exchange. Errors: `QueueConflict`, `InvalidArgument`.
+    pub fn exchange(&self, name: &str, kind: impl Into<Option<ExchangeKind>>) -> Result<Exchange> {
+        self.declare_exchange(name, kind.into(), None, true)
+    }
+
+    /// The same with an alternate: the name of the exchange that gets what no binding takes, which may be declared later.
+    pub fn exchange_with_alternate(
+        &self,
+        name: &str,
+        kind: impl Into<Option<ExchangeKind>>,
+        alternate: &str,
+    ) -> Result<Exchange> {
+        self.declare_exchange(name, kind.into(), Some(alternate.to_owned()), true)
+    }
+
+    /// An exchange that exists. Errors: `NotFound`.
+    pub fn existing_exchange(&self, name: &str) -> Result<Exchange> {
+        self.declare_exchange(name, None, None, false)
+    }
+
+    fn declare_exchange(
+        &self,
+        name: &str,
+        kind: Option<ExchangeKind>,
+        alternate: Option<String>,
+        create: bool,
+    ) -> Result<Exchange> {
         let declared = self.call(Command::DeclareExchange {
             name: name.to_owned(),
             kind,
-            create: true,
+            alternate,
+            create,
         });
-        expect!(declared, Reply::Exchange(id) => Exchange { broker: self.clone(), id })
+        expect!(declared, Reply::Exchange(id, kind) => Exchange { broker: self.clone(), id, kind })
     }
 
     /// Does all operations or none. Errors: the first refusal.
@@ -212,6 +238,19 @@ impl Queue {
 pub struct Exchange {
     broker: Broker,
     id: ExchangeId,
+    kind: ExchangeKind,
+}
+
+impl From<&Queue> for Destination {
+    fn from(queue: &Queue) -> Destination {
+        Destination::Queue(queue.id)
+    }
+}
+
+impl From<&Exchange> for Destination {
+    fn from(exchange: &Exchange) -> Destination {
+        Destination::Exchange(exchange.id)
+    }
 }
 
 impl Exchange {
@@ -221,14 +260,41 @@ impl Exchange {
         self.id
     }
 
-    /// Leads messages whose key matches to a queue.
-    pub fn bind(&self, queue: &Queue, pattern: &str) -> Result<()> {
-        let bound = self.broker.call(Command::Bind {
-            exchange: self.id,
-            queue: queue.id,
-            pattern: pattern.to_owned(),
-        });
+    /// How it routes.
+    #[must_use]
+    pub fn kind(&self) -> ExchangeKind {
+        self.kind
+    }
+
+    /// Leads messages whose key matches to a queue or another exchange. Errors: `NotFound`, `InvalidArgument`.
+    pub fn bind(&self, to: impl Into<Destination>, pattern: &str) -> Result<()> {
+        self.bind_as(Binding::new(to.into(), pattern))
+    }
+
+    /// The same with all that a binding says: headers and how many of them.
+    pub fn bind_as(&self, binding: Binding) -> Result<()> {
+        let exchange = self.id;
+        let bound = self.broker.call(Command::Bind { exchange, binding });
         expect!(bound, Reply::Done => ())
+    }
+
+    /// Takes a binding away. Errors: `NotFound` if there is none.
+    pub fn unbind(&self, to: impl Into<Destination>, pattern: &str) -> Result<()> {
+        self.unbind_as(Binding::new(to.into(), pattern))
+    }
+
+    /// The same with all that a binding says.
+    pub fn unbind_as(&self, binding: Binding) -> Result<()> {
+        let exchange = self.id;
+        let unbound = self.broker.call(Command::Unbind { exchange, binding });
+        expect!(unbound, Reply::Done => ())
+    }
+
+    /// Removes the exchange, its bindings, and those that lead to it.
+    pub fn delete(&self) -> Result<()> {
+        let exchange = self.id;
+        let deleted = self.broker.call(Command::DeleteExchange { exchange });
+        expect!(deleted, Reply::Done => ())
     }
 
     /// Routes a message; gives the number of queues that it reached. Errors: `Unroutable` if it is mandatory and that is 0.

@@ -2,12 +2,11 @@
 
 use crate::model::collections::sorted;
 use crate::model::{
-    BrokerStats, Departure, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, QueueId,
-    QueueOptions, QueueSpec, QueueStats, Result, SessionId, quoted,
+    BrokerStats, Departure, Error, ErrorKind, MessageId, QueueId, QueueOptions, QueueSpec,
+    QueueStats, Result, SessionId, quoted,
 };
 use crate::queue::Position;
 use crate::store::{Record, State};
-use crate::topology::Binding;
 
 use super::line::Line;
 use super::{Command, Engine, Outcome, Reply, Step};
@@ -48,21 +47,7 @@ impl Engine {
             Command::DeleteQueue { queue } => self.delete_queue(queue),
             Command::Purge { queue } => self.purge(queue),
             Command::Redrive { queue, max } => self.redrive(queue, max),
-            Command::DeclareExchange { name, kind, create } => {
-                self.declare_exchange(&name, kind, create)
-            }
-            Command::DeleteExchange { exchange } => self.delete_exchange(exchange),
-            Command::Bind {
-                exchange,
-                queue,
-                pattern,
-            } => self.bind(exchange, Binding { queue, pattern }),
-            Command::Unbind {
-                exchange,
-                queue,
-                pattern,
-            } => self.unbind(exchange, &Binding { queue, pattern }),
-            _ => unreachable!("every other command is on a message's way"),
+            other => self.administer_exchange(other),
         };
         // What exists has changed: dead letters that had no place to go may have one now.
         for source in self.holding.clone() {
@@ -312,79 +297,6 @@ impl Engine {
         self.last_session.0 += 1;
         self.sessions.insert(self.last_session);
         Reply::Session(self.last_session)
-    }
-
-    fn declare_exchange(&mut self, name: &str, kind: ExchangeKind, create: bool) -> Step {
-        if let Some(id) = self.topology.exchange_named(name) {
-            let there = self.topology.exchange(id)?.kind;
-            if there != kind {
-                return Err(Error::new(
-                    ErrorKind::QueueConflict,
-                    format!(
-                        "exchange {} exists with kind = {}, this declares {}; declare it with the same kind, or delete it first",
-                        quoted(name),
-                        quoted(there.name()),
-                        quoted(kind.name())
-                    ),
-                ));
-            }
-            return Ok(Outcome::Now(Reply::Exchange(id)));
-        }
-        let id = self.topology.exchange_vacancy(name)?;
-        if !create {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "there is no exchange {}; declare it, or leave create out",
-                    quoted(name)
-                ),
-            ));
-        }
-        self.record(&Record::Exchange {
-            exchange: id,
-            name: name.to_owned(),
-            kind,
-        });
-        self.topology.add_exchange(id, name, kind);
-        Ok(Outcome::Once(self.config.durability, Reply::Exchange(id)))
-    }
-
-    fn delete_exchange(&mut self, exchange: ExchangeId) -> Step {
-        self.topology.exchange(exchange)?;
-        self.record(&Record::ExchangeDeleted { exchange });
-        self.topology.remove_exchange(exchange);
-        Ok(Outcome::Once(self.config.durability, Reply::Done))
-    }
-
-    fn bind(&mut self, exchange: ExchangeId, binding: Binding) -> Step {
-        if self.topology.check_binding(exchange, &binding)? {
-            self.record(&Record::Bound {
-                exchange,
-                queue: binding.queue,
-                pattern: binding.pattern.clone(),
-            });
-            self.topology.bind(exchange, binding);
-        }
-        Ok(Outcome::Once(self.config.durability, Reply::Done))
-    }
-
-    fn unbind(&mut self, exchange: ExchangeId, binding: &Binding) -> Step {
-        self.topology.exchange(exchange)?;
-        if !self.topology.unbind(exchange, binding) {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "there is no binding with pattern {} to that queue; unbind with the pattern that it was bound with",
-                    quoted(&binding.pattern)
-                ),
-            ));
-        }
-        self.record(&Record::Unbound {
-            exchange,
-            queue: binding.queue,
-            pattern: binding.pattern.clone(),
-        });
-        Ok(Outcome::Once(self.config.durability, Reply::Done))
     }
 
     /// The last id that a message got.

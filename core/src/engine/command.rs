@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BrokerStats, CallId, ConsumerId, Delivery, ExchangeId, ExchangeKind, Message, MessageId,
-    Outgoing, QueueId, QueueOptions, QueueStats, Result, SessionId, Span, Time, Token,
+    Binding, BrokerStats, CallId, ConsumerId, Delivery, ExchangeId, ExchangeKind, Message,
+    MessageId, Outgoing, QueueId, QueueOptions, QueueStats, Result, SessionId, Span, Time, Token,
 };
 
 /// How long a call may wait for room or for a message.
@@ -214,37 +214,35 @@ pub enum Command {
     Queues,
     /// The broker in numbers. Answers [`Reply::Broker`].
     BrokerStats,
-    /// Declares an exchange. Answers [`Reply::Exchange`].
+    /// Declares an exchange, or compares what is passed with what is in force. Answers [`Reply::Exchange`].
     DeclareExchange {
-        /// Its name.
+        /// Its name; empty: the default exchange, which is always there.
         name: String,
-        /// How it routes.
-        kind: ExchangeKind,
+        /// How it routes. `None`: not compared; topic when it is created.
+        kind: Option<ExchangeKind>,
+        /// The name of the exchange that gets what no binding takes. `None`: not compared; none when it is created.
+        alternate: Option<String>,
         /// False: `NotFound` if it does not exist.
         create: bool,
     },
-    /// Removes an exchange and its bindings. Answers [`Reply::Done`].
+    /// Removes an exchange, its bindings, and those that lead to it. Answers [`Reply::Done`].
     DeleteExchange {
         /// Which exchange.
         exchange: ExchangeId,
     },
-    /// Leads messages whose key matches to a queue. Twice is once. Answers [`Reply::Done`].
+    /// Leads messages to a queue or another exchange. Twice is once. Answers [`Reply::Done`].
     Bind {
         /// From.
         exchange: ExchangeId,
-        /// To.
-        queue: QueueId,
-        /// Which keys.
-        pattern: String,
+        /// To, and what it takes.
+        binding: Binding,
     },
     /// Takes a binding away; `NotFound` if there is none. Answers [`Reply::Done`].
     Unbind {
         /// From.
         exchange: ExchangeId,
-        /// To.
-        queue: QueueId,
-        /// Which keys.
-        pattern: String,
+        /// To, and what it takes.
+        binding: Binding,
     },
     /// Routes a message to every queue that its key reaches. Answers [`Reply::Count`] with how many.
     Publish {
@@ -284,8 +282,8 @@ pub enum Reply {
     Done,
     /// The queue.
     Queue(QueueId),
-    /// The exchange.
-    Exchange(ExchangeId),
+    /// The exchange, and how it routes.
+    Exchange(ExchangeId, ExchangeKind),
     /// The session.
     Session(SessionId),
     /// The push consumer.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    DeadLetter, Departure, Durability, MessageId, Properties, QueueId, QueueOptions, QueueSpec,
-    Time,
+    DeadLetter, Departure, Durability, ExchangeId, MessageId, Properties, QueueId, QueueOptions,
+    QueueSpec, Time,
 };
 use crate::produce::Load;
 use crate::queue::Position;
@@ -149,14 +149,14 @@ impl Engine {
 
     /// A message is dead: to its dead-letter queue, discarded, or held until there is room. It has been taken off its list.
     pub(super) fn die(&mut self, slot: u32, cause: Departure, detail: Option<String>) {
-        match self.grave(slot, cause) {
+        match self.grave(slot, cause, detail.as_deref()) {
             Grave::None => self.depart(slot, cause),
-            Grave::Queues(targets) => self.bury(slot, &targets, cause, detail),
+            Grave::Queues(targets) => self.bury(slot, &targets, cause, detail.as_deref()),
             Grave::Later(target) => self.hold(slot, target, cause, detail),
         }
     }
 
-    fn grave(&mut self, slot: u32, cause: Departure) -> Grave {
+    fn grave(&mut self, slot: u32, cause: Departure, detail: Option<&str>) -> Grave {
         let Some(resident) = self.messages.get(slot) else {
             return Grave::None;
         };
@@ -180,7 +180,8 @@ impl Engine {
                 } else {
                     routing.clone()
                 };
-                return self.grave_by_exchange(&exchange.clone(), &routing, load);
+                let exchange = self.topology.exchange_named(exchange);
+                return self.grave_by_exchange(slot, exchange, &routing, cause, detail, load);
             }
         };
         let target = self.dead_letter_queue(index, &name);
@@ -191,9 +192,20 @@ impl Engine {
         }
     }
 
-    fn grave_by_exchange(&self, exchange: &str, key: &str, load: Load) -> Grave {
-        let exchange = self.topology.exchange_named(exchange);
-        let targets = exchange.and_then(|exchange| self.targets(exchange, key).ok());
+    /// The exchange sees the dead letter as it will be, so that a headers exchange can tell why it is dead.
+    fn grave_by_exchange(
+        &self,
+        slot: u32,
+        exchange: Option<ExchangeId>,
+        key: &str,
+        cause: Departure,
+        detail: Option<&str>,
+        load: Load,
+    ) -> Grave {
+        let dead = self.dead_properties(slot, cause, detail);
+        let targets = exchange
+            .zip(dead)
+            .map(|(exchange, dead)| self.targets(exchange, key, Some(&dead.headers)));
         match targets {
             Some(targets) if !targets.is_empty() => {
                 match targets.iter().find(|target| !self.fits(**target, load)) {
@@ -250,23 +262,33 @@ impl Engine {
     }
 
     /// Moves a dead message to where dead letters go: one atomic step.
-    fn bury(&mut self, slot: u32, targets: &[u32], cause: Departure, detail: Option<String>) {
-        let Some(resident) = self.messages.get(slot) else {
-            return;
-        };
-        let detail = detail.or_else(|| self.reasons.get(&resident.id).cloned());
-        let index = resident.queue;
-        let queue = self.topology.queue_at(index);
-        let properties = dead_letter(
+    fn bury(&mut self, slot: u32, targets: &[u32], cause: Departure, detail: Option<&str>) {
+        if let Some(properties) = self.dead_properties(slot, cause, detail)
+            && let Some(resident) = self.messages.get(slot)
+        {
+            self.notice(resident.queue, Noticed::DeadLettered(cause));
+            self.transfer(slot, targets, &properties, cause, true);
+        }
+    }
+
+    /// What a message carries once it is dead.
+    fn dead_properties(
+        &self,
+        slot: u32,
+        cause: Departure,
+        detail: Option<&str>,
+    ) -> Option<Arc<Properties>> {
+        let resident = self.messages.get(slot)?;
+        let detail = detail.or_else(|| self.reasons.get(&resident.id).map(String::as_str));
+        let queue = self.topology.queue_at(resident.queue);
+        Some(dead_letter(
             resident.properties.as_ref(),
             cause,
             queue.map_or("", |queue| &queue.name),
             resident.attempt,
-            detail.as_deref(),
+            detail,
             self.now,
-        );
-        self.notice(index, Noticed::DeadLettered(cause));
-        self.transfer(slot, targets, &properties, cause, true);
+        ))
     }
 
     /// Takes a message out of its queue and lets it begin anew in others.
@@ -360,9 +382,10 @@ impl Engine {
             && let Some(held) = line.held.pop_front()
         {
             let slot = held.position.slot;
-            match self.grave(slot, held.cause) {
+            let detail = held.detail.as_deref();
+            match self.grave(slot, held.cause, detail) {
                 Grave::None => self.depart(slot, held.cause),
-                Grave::Queues(targets) => self.bury(slot, &targets, held.cause, held.detail),
+                Grave::Queues(targets) => self.bury(slot, &targets, held.cause, detail),
                 Grave::Later(target) => {
                     self.line_at(index).held.push_front(held);
                     if let Some(target) = target {

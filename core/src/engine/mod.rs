@@ -18,6 +18,7 @@ mod once;
 mod pushing;
 mod recover;
 mod room;
+mod routing;
 mod settling;
 mod snapshot;
 mod timing;

@@ -8,7 +8,7 @@ use crate::produce::Original;
 use crate::queue::Position;
 use crate::settle::InFlight;
 use crate::store::{Accepted, Moved, Record, Resident, State, Table};
-use crate::topology::{Binding, Topology};
+use crate::topology::Topology;
 
 use super::Engine;
 use super::entering::cost;
@@ -98,19 +98,13 @@ impl Engine {
                 exchange,
                 name,
                 kind,
-            } => self.topology.add_exchange(exchange, &name, kind),
+                alternate,
+            } => self.topology.add_exchange(exchange, &name, kind, alternate),
             Record::ExchangeDeleted { exchange } => self.topology.remove_exchange(exchange),
-            Record::Bound {
-                exchange,
-                queue,
-                pattern,
-            } => self.topology.bind(exchange, Binding { queue, pattern }),
-            Record::Unbound {
-                exchange,
-                queue,
-                pattern,
-            } => {
-                self.topology.unbind(exchange, &Binding { queue, pattern });
+            Record::Bound { exchange, binding } => self.topology.bind(exchange, binding),
+            Record::Unbound { exchange, binding } => {
+                // What the log unbinds it has bound before.
+                let _ = self.topology.unbind(exchange, &binding);
             }
             of_message => self.replay_message(of_message, slots),
         }

@@ -46,12 +46,15 @@ impl Engine {
                 exchange,
                 name: declared.name.clone(),
                 kind: declared.kind,
+                alternate: declared.alternate.clone(),
             });
+        }
+        // After all exchanges: a binding may lead to one of them.
+        for (exchange, declared) in self.topology.exchanges() {
             let bindings = declared.bindings.iter();
             records.extend(bindings.map(|binding| Record::Bound {
                 exchange,
-                queue: binding.queue,
-                pattern: binding.pattern.clone(),
+                binding: binding.clone(),
             }));
         }
         let logged = self

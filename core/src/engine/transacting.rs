@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::collections::{BTreeMap, BTreeSet};
-use crate::model::limits::{KEY_BYTES_MAX, TRANSACTION_OPERATIONS_MAX};
-use crate::model::{Durability, Error, ErrorKind, ExchangeId, Outgoing, Result, quoted};
+use crate::model::limits::TRANSACTION_OPERATIONS_MAX;
+use crate::model::{Durability, Error, ErrorKind, ExchangeId, Outgoing, Result};
 use crate::produce::Load;
 use crate::queue::Position;
-use crate::route::matches;
 
 use super::entering::{check_batch, cost_coming_in};
 use super::once::{THIS_FRAME, Together};
@@ -35,18 +34,6 @@ impl Engine {
             }
             other => Ok(other),
         }
-    }
-
-    /// The queues that a key reaches, each once, in the order of the bindings. Errors: `NotFound`, `Unroutable`.
-    pub(super) fn targets(&self, exchange: ExchangeId, key: &str) -> Result<Vec<u32>> {
-        let exchange = self.topology.exchange(exchange)?;
-        let mut seen = BTreeSet::new();
-        let bindings = exchange.bindings.iter();
-        Ok(bindings
-            .filter(|binding| matches(exchange.kind, &binding.pattern, key))
-            .map(|binding| binding.queue.index)
-            .filter(|index| seen.insert(*index))
-            .collect())
     }
 
     /// All operations or none: first everything is checked against what is there, then everything is done.
@@ -131,7 +118,7 @@ impl Engine {
                 } => {
                     message.check()?;
                     carried.add(message);
-                    let reached = self.reached(*exchange, key, *mandatory)?;
+                    let reached = self.reached(*exchange, key, message, *mandatory)?;
                     for &index in &reached {
                         if self.is_fresh(index, message, &mut together) {
                             plan.add(index, message);
@@ -160,28 +147,6 @@ impl Engine {
                 .push(drops.map_err(|full| self.full(*index, &full, None))?);
         }
         Ok(plan)
-    }
-
-    fn reached(&self, exchange: ExchangeId, key: &str, mandatory: bool) -> Result<Vec<u32>> {
-        if key.len() > KEY_BYTES_MAX {
-            return Err(Error::invalid(format!(
-                "the key has {} bytes, the limit is {KEY_BYTES_MAX}",
-                key.len()
-            )));
-        }
-        let reached = self.targets(exchange, key)?;
-        if mandatory && reached.is_empty() {
-            let name = &self.topology.exchange(exchange)?.name;
-            return Err(Error::new(
-                ErrorKind::Unroutable,
-                format!(
-                    "no queue is bound to exchange {} for key {}; bind one, or publish without mandatory",
-                    quoted(name),
-                    quoted(key)
-                ),
-            ));
-        }
-        Ok(reached)
     }
 }
 

@@ -3,6 +3,7 @@
 //! May use: nothing of ours. Never: knows a room.
 //! Invariant: a value that exists is within its limits once it has passed its `check`.
 
+mod binding;
 pub mod collections;
 mod departure;
 mod error;
@@ -19,6 +20,7 @@ mod time;
 #[allow(missing_docs)] // Documented where these are the standard library's.
 mod two_level;
 
+pub use binding::{Binding, Destination, Match};
 pub use departure::{Departure, Return};
 pub use error::{Error, ErrorKind, Result};
 pub use exposition::{EXPOSITION_TYPE, exposition};

@@ -381,6 +381,8 @@ impl QueueSpec {
                 quoted(name)
             ))),
             DeadLetter::Queue(target) => check_name("dead-letter queue", target),
+            // The default exchange has no name.
+            DeadLetter::Exchange(exchange, _) if exchange.is_empty() => Ok(()),
             DeadLetter::Exchange(exchange, _) => check_name("dead-letter exchange", exchange),
             DeadLetter::Default => check_name("dead-letter queue", &format!("{name}.dead")),
             DeadLetter::Off => Ok(()),
@@ -540,6 +542,8 @@ pub enum ExchangeKind {
     Fanout,
     /// Words separated by dots; `*` is one word, `#` none or more.
     Topic,
+    /// The message's headers, all or any of the binding's.
+    Headers,
 }
 
 impl ExchangeKind {
@@ -550,6 +554,7 @@ impl ExchangeKind {
             ExchangeKind::Direct => "direct",
             ExchangeKind::Fanout => "fanout",
             ExchangeKind::Topic => "topic",
+            ExchangeKind::Headers => "headers",
         }
     }
 }

@@ -1,10 +1,100 @@
-//! Where a key leads. Turns an exchange's kind, a pattern and a key into yes or no.
-//! Owns: nothing. May use: model. Never: changes anything.
-//! Invariant: pure; the same arguments give the same answer.
+//! Where a message leads. Turns an exchange, a key and headers into queues, through all exchanges that are on the way.
+//! Owns: nothing. May use: model, topology (reads it). Never: changes anything.
+//! Invariant: pure; the same arguments give the same answer, and each queue is in it once.
 
-use crate::model::ExchangeKind;
+use crate::model::collections::BTreeSet;
+use crate::model::{Binding, Destination, ExchangeId, ExchangeKind, HeaderValue, Headers, Match};
+use crate::topology::{DeclaredExchange, Topology};
 
-/// Whether a binding with this pattern takes a message with this key.
+/// The queues that a message reaches, each once, in the order of the bindings; what a binding to an exchange leads to stands in that binding's place.
+///
+/// What no binding takes goes to the exchange's alternate. An exchange is asked once, so that loops end.
+#[must_use]
+pub fn resolve(
+    topology: &Topology,
+    exchange: ExchangeId,
+    key: &str,
+    headers: Option<&Headers>,
+) -> Vec<u32> {
+    let mut reached = Vec::new();
+    let mut queues = BTreeSet::new();
+    let mut exchanges = BTreeSet::new();
+    // The next is last.
+    let mut ahead = vec![Destination::Exchange(exchange)];
+    while let Some(next) = ahead.pop() {
+        match next {
+            Destination::Queue(queue) => {
+                if queues.insert(queue.index) {
+                    reached.push(queue.index);
+                }
+            }
+            Destination::Exchange(id) if id == Topology::DEFAULT_EXCHANGE => {
+                ahead.extend(topology.queue_named(key).map(Destination::Queue));
+            }
+            Destination::Exchange(id) => {
+                if let Ok(exchange) = topology.exchange(id)
+                    && exchanges.insert(id.index)
+                {
+                    let taken = ahead.len();
+                    takers(exchange, key, headers, &mut ahead);
+                    ahead[taken..].reverse();
+                    if ahead.len() == taken
+                        && let Some(alternate) = &exchange.alternate
+                    {
+                        let alternate = topology.exchange_named(alternate);
+                        ahead.extend(alternate.map(Destination::Exchange));
+                    }
+                }
+            }
+        }
+    }
+    reached
+}
+
+/// Where the bindings lead that take the message, in their order.
+fn takers(
+    exchange: &DeclaredExchange,
+    key: &str,
+    headers: Option<&Headers>,
+    out: &mut Vec<Destination>,
+) {
+    let bindings = &exchange.bindings;
+    match exchange.kind {
+        ExchangeKind::Direct => out.extend(bindings.of_pattern(key)),
+        ExchangeKind::Topic => out.extend(bindings.of_topic(key)),
+        ExchangeKind::Fanout => out.extend(bindings.iter().map(|binding| binding.to)),
+        ExchangeKind::Headers => {
+            let carried = |binding: &&Binding| headers_match(binding, headers);
+            out.extend(bindings.iter().filter(carried).map(|binding| binding.to));
+        }
+    }
+}
+
+/// Whether a message carries what a binding asks for. A value must be alike; `Null` asks for the name alone. All of none is true, any of none is not.
+///
+/// ```
+/// use ferrymq_core::model::{Binding, HeaderValue, Headers, QueueId};
+/// use ferrymq_core::route::headers_match;
+/// let mut binding = Binding::to_queue(QueueId { index: 0, generation: 0 }, "");
+/// binding.headers.insert("size".into(), HeaderValue::Int(1));
+/// let message = Headers::from_iter([("size".into(), HeaderValue::Int(1))]);
+/// assert!(headers_match(&binding, Some(&message)));
+/// assert!(!headers_match(&binding, None));
+/// ```
+#[must_use]
+pub fn headers_match(binding: &Binding, headers: Option<&Headers>) -> bool {
+    let carried = |(name, asked): (&String, &HeaderValue)| {
+        let value = headers.and_then(|headers| headers.get(name));
+        value.is_some_and(|value| *asked == HeaderValue::Null || asked.is_alike(value))
+    };
+    let mut asked = binding.headers.iter();
+    match binding.matching {
+        Match::All => asked.all(carried),
+        Match::Any => asked.any(carried),
+    }
+}
+
+/// Whether a pattern takes a key: what the index of topology finds without looking at every pattern. In a headers exchange patterns say nothing.
 ///
 /// ```
 /// use ferrymq_core::model::ExchangeKind;
@@ -15,7 +105,7 @@ use crate::model::ExchangeKind;
 #[must_use]
 pub fn matches(kind: ExchangeKind, pattern: &str, key: &str) -> bool {
     match kind {
-        ExchangeKind::Fanout => true,
+        ExchangeKind::Fanout | ExchangeKind::Headers => true,
         ExchangeKind::Direct => pattern == key,
         ExchangeKind::Topic => topic_matches(pattern, key),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Body, Departure, Durability, ExchangeId, ExchangeKind, MessageId, Properties, QueueId,
+    Binding, Body, Departure, Durability, ExchangeId, ExchangeKind, MessageId, Properties, QueueId,
     QueueSpec, QueueStats, Return, Time,
 };
 
@@ -130,6 +130,8 @@ pub enum Record {
         name: String,
         /// How it routes.
         kind: ExchangeKind,
+        /// The exchange that gets what no binding takes.
+        alternate: Option<String>,
     },
     /// An exchange was deleted.
     ExchangeDeleted {
@@ -140,19 +142,15 @@ pub enum Record {
     Bound {
         /// From.
         exchange: ExchangeId,
-        /// To.
-        queue: QueueId,
-        /// Which keys.
-        pattern: String,
+        /// To, and what it takes.
+        binding: Binding,
     },
     /// A binding was taken away.
     Unbound {
         /// From.
         exchange: ExchangeId,
-        /// To.
-        queue: QueueId,
-        /// Which keys.
-        pattern: String,
+        /// To, and what it takes.
+        binding: Binding,
     },
     /// A dedup id of a message that a queue accepted, in a snapshot.
     Remembered {

@@ -3,14 +3,21 @@
 //! May use: model. Never: sees a message.
 //! Invariant: an id that was given out never names another queue or exchange later.
 
+mod bindings;
+mod exchanges;
 mod registry;
+mod trie;
 
 use crate::model::collections::BTreeMap;
-use crate::model::limits::{BINDINGS_MAX, EXCHANGES_MAX, KEY_BYTES_MAX, QUEUES_MAX};
+use crate::model::limits::QUEUES_MAX;
 use crate::model::{
-    Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name, quoted,
+    Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name,
 };
 
+use bindings::Leading;
+
+pub use bindings::Bindings;
+pub use exchanges::DeclaredExchange;
 pub use registry::Registry;
 
 /// A queue as it was declared.
@@ -20,35 +27,32 @@ pub struct DeclaredQueue {
     pub name: String,
     /// Its options in force.
     pub spec: QueueSpec,
-}
-
-/// An exchange with its bindings.
-#[derive(Clone, Debug)]
-pub struct DeclaredExchange {
-    /// Its name.
-    pub name: String,
-    /// How it routes.
-    pub kind: ExchangeKind,
-    /// Where it leads, in the order in which it was bound.
-    pub bindings: Vec<Binding>,
-}
-
-/// One way from an exchange to a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// To.
-    pub queue: QueueId,
-    /// Which keys.
-    pub pattern: String,
+    leading: Leading,
 }
 
 /// All queues and exchanges.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Topology {
     queues: Registry<DeclaredQueue>,
     queue_names: BTreeMap<String, QueueId>,
     exchanges: Registry<DeclaredExchange>,
     exchange_names: BTreeMap<String, ExchangeId>,
+    default_exchange: DeclaredExchange,
+    /// Grows with every binding, so that their order is that in which they were made.
+    next_binding: u64,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Topology {
+            queues: Registry::default(),
+            queue_names: BTreeMap::new(),
+            exchanges: Registry::default(),
+            exchange_names: BTreeMap::new(),
+            default_exchange: DeclaredExchange::new("", ExchangeKind::Direct, None),
+            next_binding: 0,
+        }
+    }
 }
 
 impl Topology {
@@ -117,6 +121,7 @@ impl Topology {
         let queue = DeclaredQueue {
             name: name.to_owned(),
             spec,
+            leading: Leading::new(),
         };
         self.queues.fill(id.index, id.generation, queue);
         self.queue_names.insert(name.to_owned(), id);
@@ -133,11 +138,7 @@ impl Topology {
     pub fn remove_queue(&mut self, id: QueueId) {
         if let Some(queue) = self.queues.vacate(id.index, id.generation) {
             self.queue_names.remove(&queue.name);
-        }
-        for exchange in self.exchange_names.values() {
-            if let Some(exchange) = self.exchanges.get_mut(exchange.index, exchange.generation) {
-                exchange.bindings.retain(|binding| binding.queue != id);
-            }
+            self.unlead(&queue.leading);
         }
     }
 
@@ -153,95 +154,6 @@ impl Topology {
         self.queues.raise_floor(floor);
         self.exchanges.raise_floor(floor);
     }
-
-    /// The exchange of this name.
-    #[must_use]
-    pub fn exchange_named(&self, name: &str) -> Option<ExchangeId> {
-        self.exchange_names.get(name).copied()
-    }
-
-    /// An exchange. Errors: `NotFound`.
-    pub fn exchange(&self, id: ExchangeId) -> Result<&DeclaredExchange> {
-        self.exchanges
-            .get(id.index, id.generation)
-            .ok_or_else(exchange_gone)
-    }
-
-    /// Every exchange, by name.
-    pub fn exchanges(&self) -> impl Iterator<Item = (ExchangeId, &DeclaredExchange)> {
-        self.exchange_names
-            .values()
-            .filter_map(|id| Some((*id, self.exchanges.get(id.index, id.generation)?)))
-    }
-
-    /// The id that the next exchange of this name gets. Errors: `InvalidArgument`.
-    pub fn exchange_vacancy(&self, name: &str) -> Result<ExchangeId> {
-        check_name("exchange", name)?;
-        if self.exchange_names.len() >= EXCHANGES_MAX {
-            return Err(Error::invalid(format!(
-                "there are {EXCHANGES_MAX} exchanges, the most a broker has; delete some first"
-            )));
-        }
-        let (index, generation) = self.exchanges.vacancy();
-        Ok(ExchangeId { index, generation })
-    }
-
-    /// Adds an exchange.
-    pub fn add_exchange(&mut self, id: ExchangeId, name: &str, kind: ExchangeKind) {
-        let exchange = DeclaredExchange {
-            name: name.to_owned(),
-            kind,
-            bindings: Vec::new(),
-        };
-        self.exchanges.fill(id.index, id.generation, exchange);
-        self.exchange_names.insert(name.to_owned(), id);
-    }
-
-    /// Takes an exchange away.
-    pub fn remove_exchange(&mut self, id: ExchangeId) {
-        if let Some(exchange) = self.exchanges.vacate(id.index, id.generation) {
-            self.exchange_names.remove(&exchange.name);
-        }
-    }
-
-    /// Whether the binding may be made, and whether it is new. Errors: `NotFound`, `InvalidArgument`.
-    pub fn check_binding(&self, id: ExchangeId, binding: &Binding) -> Result<bool> {
-        let exchange = self.exchange(id)?;
-        self.queue(binding.queue)?;
-        if binding.pattern.len() > KEY_BYTES_MAX {
-            return Err(Error::invalid(format!(
-                "the pattern has {} bytes, the limit is {KEY_BYTES_MAX}",
-                binding.pattern.len()
-            )));
-        }
-        if exchange.bindings.contains(binding) {
-            return Ok(false);
-        }
-        if exchange.bindings.len() >= BINDINGS_MAX {
-            return Err(Error::invalid(format!(
-                "exchange {} has {BINDINGS_MAX} bindings, the most there can be",
-                quoted(&exchange.name)
-            )));
-        }
-        Ok(true)
-    }
-
-    /// Makes a binding.
-    pub fn bind(&mut self, id: ExchangeId, binding: Binding) {
-        if let Some(exchange) = self.exchanges.get_mut(id.index, id.generation) {
-            exchange.bindings.push(binding);
-        }
-    }
-
-    /// Takes a binding away; false if there is none.
-    pub fn unbind(&mut self, id: ExchangeId, binding: &Binding) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(id.index, id.generation) else {
-            return false;
-        };
-        let before = exchange.bindings.len();
-        exchange.bindings.retain(|other| other != binding);
-        exchange.bindings.len() < before
-    }
 }
 
 #[cold]
@@ -249,13 +161,5 @@ fn queue_gone() -> Error {
     Error::new(
         ErrorKind::NotFound,
         "the queue was deleted; declare it again with broker.queue(name)",
-    )
-}
-
-#[cold]
-fn exchange_gone() -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        "the exchange was deleted; declare it again with broker.exchange(name)",
     )
 }

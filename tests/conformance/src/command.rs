@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use ferrymq_core::engine::{Command, Operation};
 use ferrymq_core::model::limits::PREFETCH_DEFAULT;
-use ferrymq_core::model::{Body, Outgoing, Properties, Span, Token};
+use ferrymq_core::model::{
+    Binding, Body, Destination, Error, Match, Outgoing, Properties, Span, Token,
+};
 use serde_json::Value;
 
 use crate::scenario::{
-    Action, BatchOptions, ConsumeOptions, ConsumerOptions, Item, ProduceOptions, Step, Target,
-    options, typed,
+    Action, BatchOptions, BindingStep, ConsumeOptions, ConsumerOptions, ExchangeOptions, Item,
+    ProduceOptions, Step, Target, options, typed,
 };
 use crate::text;
 use crate::world::{Trouble, World};
@@ -35,8 +37,8 @@ impl Action {
                 | Action::DeleteQueue { .. }
                 | Action::Exchange { .. }
                 | Action::DeleteExchange { .. }
-                | Action::Bind { .. }
-                | Action::Unbind { .. }
+                | Action::Bind(_)
+                | Action::Unbind(_)
         )
     }
 }
@@ -259,31 +261,29 @@ impl World {
 
     fn routing_command(&self, action: &Action) -> Result<Command, Trouble> {
         Ok(match action {
-            Action::Exchange { exchange, kind } => Command::DeclareExchange {
-                name: exchange.clone(),
-                kind: typed("kind", kind)?,
-                create: true,
-            },
+            Action::Exchange {
+                exchange,
+                kind,
+                options: given,
+            } => {
+                let given: ExchangeOptions = options(given)?;
+                Command::DeclareExchange {
+                    name: exchange.clone(),
+                    kind: typed("kind", kind)?,
+                    alternate: given.alternate,
+                    create: true,
+                }
+            }
             Action::DeleteExchange { exchange } => Command::DeleteExchange {
                 exchange: self.exchange(exchange)?,
             },
-            Action::Bind {
-                exchange,
-                queue,
-                pattern,
-            } => Command::Bind {
-                exchange: self.exchange(exchange)?,
-                queue: self.queue(queue)?,
-                pattern: pattern.clone(),
+            Action::Bind(step) => Command::Bind {
+                exchange: self.exchange(&step.exchange)?,
+                binding: self.binding(step)?,
             },
-            Action::Unbind {
-                exchange,
-                queue,
-                pattern,
-            } => Command::Unbind {
-                exchange: self.exchange(exchange)?,
-                queue: self.queue(queue)?,
-                pattern: pattern.clone(),
+            Action::Unbind(step) => Command::Unbind {
+                exchange: self.exchange(&step.exchange)?,
+                binding: self.binding(step)?,
             },
             Action::Publish {
                 exchange,
@@ -307,6 +307,19 @@ impl World {
             },
             other => return Err(Trouble::Wrong(format!("{other:?} is no command"))),
         })
+    }
+
+    fn binding(&self, step: &BindingStep) -> Result<Binding, Trouble> {
+        let to = match (&step.queue, &step.to_exchange) {
+            (Some(queue), None) => Destination::Queue(self.queue(queue)?),
+            (None, Some(exchange)) => Destination::Exchange(self.exchange(exchange)?),
+            _ => return Err(Trouble::Wrong("name queue or to_exchange".to_owned())),
+        };
+        let mut binding = Binding::new(to, step.pattern.clone());
+        binding.headers = text::headers(&step.headers).map_err(Error::invalid)?;
+        let matching: Option<Match> = typed("match", &step.r#match)?;
+        binding.matching = matching.unwrap_or_default();
+        Ok(binding)
     }
 
     fn operation(&self, step: &Step) -> Result<Operation, Trouble> {
@@ -346,7 +359,7 @@ fn item(item: &Item) -> Result<Outgoing, Trouble> {
 fn outgoing(body: &Value, given: ProduceOptions) -> Result<Outgoing, Trouble> {
     let properties = Properties {
         key: given.key,
-        headers: text::headers(&given.headers).map_err(ferrymq_core::model::Error::invalid)?,
+        headers: text::headers(&given.headers).map_err(Error::invalid)?,
         content_type: given.content_type,
         correlation_id: given.correlation_id,
         reply_to: given.reply_to,

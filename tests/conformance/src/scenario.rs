@@ -85,6 +85,30 @@ pub struct ProduceOptions {
     pub mandatory: bool,
 }
 
+/// What an exchange is said to be, beside its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExchangeOptions {
+    /// Gets what no binding takes.
+    pub alternate: Option<String>,
+}
+
+/// A binding: to a queue, or to an exchange.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct BindingStep {
+    pub exchange: String,
+    pub queue: Option<String>,
+    pub to_exchange: Option<String>,
+    #[serde(default)]
+    pub pattern: String,
+    #[serde(default)]
+    pub headers: Map<String, Value>,
+    #[serde(default)]
+    pub r#match: Value,
+}
+
 /// How to consume.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -280,24 +304,16 @@ pub enum Action {
     },
     Exchange {
         exchange: String,
-        #[serde(default = "topic")]
+        #[serde(default)]
         kind: Value,
+        #[serde(default)]
+        options: Value,
     },
     DeleteExchange {
         exchange: String,
     },
-    Bind {
-        exchange: String,
-        queue: String,
-        #[serde(default)]
-        pattern: String,
-    },
-    Unbind {
-        exchange: String,
-        queue: String,
-        #[serde(default)]
-        pattern: String,
-    },
+    Bind(BindingStep),
+    Unbind(BindingStep),
     Publish {
         exchange: String,
         #[serde(default)]
@@ -326,10 +342,6 @@ pub enum Action {
 
 fn one() -> Value {
     Value::from(1)
-}
-
-fn topic() -> Value {
-    Value::from("topic")
 }
 
 /// Reads options or another value. A value that the API's types do not have is a refusal of the API, as in languages without these types.

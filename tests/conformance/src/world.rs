@@ -6,8 +6,7 @@ use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
 use ferrymq_core::engine::{AtOnce, Command, Reply, Wait};
 use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
 use ferrymq_core::model::{
-    ConsumerId, Delivery, Error, ErrorKind, ExchangeId, ExchangeKind, MessageId, Outgoing, QueueId,
-    Time,
+    ConsumerId, Delivery, Error, ErrorKind, ExchangeId, MessageId, Outgoing, QueueId, Time,
 };
 use serde_json::Value;
 
@@ -53,7 +52,6 @@ pub struct World {
     way: Way,
     queues: HashMap<String, QueueId>,
     exchanges: HashMap<String, ExchangeId>,
-    kinds: HashMap<String, ExchangeKind>,
     calls: HashMap<String, Call>,
 }
 
@@ -99,7 +97,6 @@ impl World {
             way,
             queues: HashMap::new(),
             exchanges: HashMap::new(),
-            kinds: HashMap::new(),
             calls: HashMap::new(),
         })
     }
@@ -333,11 +330,8 @@ impl World {
             (Action::Queue { queue, .. }, Some(Ok(Reply::Queue(id)))) => {
                 self.queues.insert(queue.clone(), *id);
             }
-            (Action::Exchange { exchange, kind }, Some(Ok(Reply::Exchange(id)))) => {
+            (Action::Exchange { exchange, .. }, Some(Ok(Reply::Exchange(id, _)))) => {
                 self.exchanges.insert(exchange.clone(), *id);
-                if let Ok(kind) = crate::scenario::typed("kind", kind) {
-                    self.kinds.insert(exchange.clone(), kind);
-                }
             }
             _ => {}
         }
@@ -373,11 +367,12 @@ impl World {
         }
         let command = Command::DeclareExchange {
             name: name.to_owned(),
-            kind: self.kinds.get(name).copied().unwrap_or(ExchangeKind::Topic),
+            kind: None,
+            alternate: None,
             create: false,
         };
         match self.broker.call(command)? {
-            Reply::Exchange(id) => Ok(id),
+            Reply::Exchange(id, _) => Ok(id),
             other => Err(Trouble::Wrong(format!(
                 "an exchange was asked for, got {other:?}"
             ))),

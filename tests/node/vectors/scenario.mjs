@@ -8,6 +8,7 @@ const TEXTS = (value) => LIST(value) && value.every(TEXT);
 const COUNT = (value) => Number.isSafeInteger(value) && value >= 0;
 
 const SETTLED = { delivery: TEXT, token_of: TEXT, queue: TEXT, token: ANY };
+const BOUND = { "exchange!": TEXT, queue: TEXT, to_exchange: TEXT, pattern: TEXT, headers: ANY, match: ANY };
 
 // For each verb its fields; those with a mark must be there.
 const VERBS = {
@@ -30,10 +31,10 @@ const VERBS = {
   release: SETTLED,
   extend: { ...SETTLED, "by!": ANY },
   ack_many: { "deliveries!": TEXTS },
-  exchange: { "exchange!": TEXT, kind: ANY },
+  exchange: { "exchange!": TEXT, kind: ANY, options: ANY },
   delete_exchange: { "exchange!": TEXT },
-  bind: { "exchange!": TEXT, "queue!": TEXT, pattern: TEXT },
-  unbind: { "exchange!": TEXT, "queue!": TEXT, pattern: TEXT },
+  bind: BOUND,
+  unbind: BOUND,
   publish: { "exchange!": TEXT, key: TEXT, "body!": ANY, options: ANY },
   transaction: { "ops!": LIST },
   stats: { "queue!": TEXT },

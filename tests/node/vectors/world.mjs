@@ -87,7 +87,6 @@ class World {
     this.storage = storage;
     this.queues = new Map();
     this.exchanges = new Map();
-    this.kinds = new Map();
     this.calls = new Map();
   }
 
@@ -119,15 +118,17 @@ class World {
         return;
       }
       case "exchange": {
-        const exchange = await broker.exchange(step.exchange, { kind: step.kind ?? "topic" });
+        const exchange = await broker.exchange(step.exchange, { ...ownNames(step.options), kind: step.kind });
         this.exchanges.set(step.exchange, exchange);
-        this.kinds.set(step.exchange, step.kind);
         return;
       }
       case "bind":
       case "unbind": {
+        if ((step.queue === undefined) === (step.to_exchange === undefined))
+          throw new Error("name queue or to_exchange");
         const exchange = await this.#exchange(step.exchange);
-        return exchange[step.do](await this.#queue(step.queue), step.pattern ?? "");
+        const target = await (step.queue === undefined ? this.#exchange(step.to_exchange) : this.#queue(step.queue));
+        return exchange[step.do](target, step.pattern, ownNames({ headers: step.headers, match: step.match }));
       }
       case "publish":
         return (await this.#exchange(step.exchange)).publish(body(step.body), publishOptions(step));
@@ -246,9 +247,7 @@ class World {
 
   /** The exchange of this name: the declared one, or one that exists. */
   #exchange(name) {
-    return (
-      this.exchanges.get(name) ?? this.broker.exchange(name, { kind: this.kinds.get(name) ?? "topic", create: false })
-    );
+    return this.exchanges.get(name) ?? this.broker.exchange(name, { create: false });
   }
 
   #consumer(name) {
