@@ -42,6 +42,7 @@ from ._native import (
     Queue,
     Transaction,
 )
+from ._subscription import Subscription
 from ._types import (
     Alert,
     Backoff,
@@ -85,6 +86,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreFailed",
     "StoreLocked",
+    "Subscription",
     "Transaction",
     "Unavailable",
     "Unroutable",

@@ -16,10 +16,7 @@ Every call may be cancelled: what it was about to be given is released, uncounte
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import itertools
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
@@ -28,6 +25,9 @@ from typing import Any, Self, Unpack, cast
 import ferrymq
 
 from . import _native
+from ._aio_subscription import Subscription
+from ._aio_waiting import answered as _answered
+from ._aio_waiting import result as _result
 from ._errors import Closed, FerryError
 from ._types import (
     Alert,
@@ -43,7 +43,16 @@ from ._types import (
 )
 from ._watching import in_loop
 
-__all__ = ["Broker", "Consumer", "Delivery", "Exchange", "Queue", "Transaction", "open"]
+__all__ = [
+    "Broker",
+    "Consumer",
+    "Delivery",
+    "Exchange",
+    "Queue",
+    "Subscription",
+    "Transaction",
+    "open",
+]
 
 
 def open(
@@ -64,86 +73,6 @@ _FIRST = 0
 _BATCH = 100_000
 
 
-class _Waker:
-    """What one event loop waits for. The loop is woken once, however many calls were answered."""
-
-    __slots__ = ("__weakref__", "loop", "ready", "waiting")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = weakref.ref(loop)
-        self.waiting: dict[asyncio.Future[None], _native.Pending] = {}
-        # A partial of a weak reference: Ready, which the garbage collector cannot look into,
-        # holds nothing that leads back to it.
-        self.ready = _native.Ready(functools.partial(_wake, weakref.ref(self)))
-
-    def forget(self) -> None:
-        """Take back what a closed loop waited for: nobody will ever ask for it."""
-        for pending in list(self.waiting.values()):
-            pending.cancel()
-        self.waiting.clear()
-        self.ready.drain()
-
-
-_wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
-
-
-def _waker_of(loop: asyncio.AbstractEventLoop) -> _Waker:
-    waker = _wakers.get(loop)
-    if waker is None:
-        for other, its in list(_wakers.items()):
-            if other.is_closed():
-                its.forget()
-        waker = _wakers[loop] = _Waker(loop)
-    return waker
-
-
-def _wake(reference: weakref.ref[_Waker], ready: _native.Ready) -> None:
-    """Tell the loop that calls were answered. Runs in whatever thread answered them."""
-    waker = reference()
-    loop = waker.loop() if waker is not None else None
-    if waker is None or loop is None:
-        ready.drain()
-        return
-    try:
-        if asyncio._get_running_loop() is loop:
-            loop.call_soon(_drain, ready)
-        else:
-            loop.call_soon_threadsafe(_drain, ready)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
-        waker.forget()
-
-
-def _drain(ready: _native.Ready) -> None:
-    for future in ready.drain():
-        if not future.done():
-            future.set_result(None)
-
-
-async def _answered(pending: _native.Pending) -> Any:
-    loop = asyncio.get_running_loop()
-    waker = _waker_of(loop)
-    future = loop.create_future()
-    waker.waiting[future] = pending
-    try:
-        pending.notify(waker.ready, future)
-        await future
-        return pending.take()
-    finally:
-        waker.waiting.pop(future, None)
-        # After take() this does nothing. Cancelled before, perhaps with the answer on its way:
-        # what it brings is given back.
-        pending.cancel()
-
-
-async def _result(started: Any) -> Any:
-    """What a starting call gives: its result at once, or a pending call to wait for."""
-    if type(started) is _native.Pending:
-        return await _answered(started)
-    return started
-
-
 # Looked up once: one delivery after the other is made with it.
 _seen = ferrymq.Message.__new__
 
@@ -152,7 +81,8 @@ class Delivery(ferrymq.Message):
     """A message that is yours until its lease ends; settle it with ack, nack, reject or release.
 
     As an async context manager it settles itself: the end of the block acks, an exception nacks
-    with the exception as reason, cancellation, Ctrl-C and SystemExit release.
+    with the exception as reason, cancellation, Ctrl-C and SystemExit release. While the block runs
+    the lease is renewed, up to 12 hours after it began.
     """
 
     __slots__ = ("_calls", "_delivery")
@@ -226,6 +156,7 @@ class Delivery(ferrymq.Message):
         return cast("int", await _result(started))
 
     async def __aenter__(self) -> Self:
+        self._delivery._keep()
         return self
 
     async def __aexit__(
@@ -444,9 +375,15 @@ class Queue:
         """A push consumer: deliveries as they come, up to prefetch of them reserved for it."""
         return Consumer(self._calls.consumer(prefetch=prefetch, auto_ack=auto_ack))
 
+    def subscribe(
+        self, handler: Callable[[Delivery], object], *, concurrency: int = 1
+    ) -> Subscription:
+        """Call and await handler(delivery) for each message, so many at once; see Subscription."""
+        return Subscription(self, handler, self._queue._concurrency(concurrency))
+
     def __aiter__(self) -> AsyncIterator[Delivery]:
         """Deliveries as they come, waiting for each, until the broker is closed: as consumer()."""
-        return self.consumer()
+        return Consumer(iter(self._calls))
 
     def __repr__(self) -> str:
         return f"<aio {self._queue!r}>"
@@ -476,9 +413,7 @@ class Consumer:
             started = await _answered(started)
         return None if started is None else Delivery(started)
 
-    async def consume_many(
-        self, max_messages: int, timeout: Duration | None = 0
-    ) -> list[Delivery]:
+    async def consume_many(self, max_messages: int, timeout: Duration | None = 0) -> list[Delivery]:
         """Take up to max_messages of what is reserved; waits for the first only."""
         deliveries = self._calls.consume_many(max_messages, timeout)
         return [Delivery(delivery) for delivery in await _result(deliveries)]

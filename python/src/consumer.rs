@@ -64,6 +64,15 @@ impl Consumer {
         Ok(Py::new(py, Consumer { queue, id })?.into_any())
     }
 
+    /// One that never gets anything: its broker is closed.
+    pub fn ended(queue: &Bound<'_, Queue>) -> PyResult<Py<PyAny>> {
+        let nobody = ConsumerId {
+            index: u32::MAX,
+            generation: 0,
+        };
+        Consumer::object(queue.py(), queue.clone().unbind(), nobody)
+    }
+
     #[inline]
     fn source(&self) -> &Source {
         &self.queue.get().source

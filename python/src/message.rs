@@ -41,6 +41,8 @@ pub struct Message {
     settled: AtomicBool,
     /// Its token was asked for: whoever has that may settle it without this object.
     shared: AtomicBool,
+    /// A block or handler works on it: the engine renews its lease.
+    kept: AtomicBool,
 }
 
 impl Message {
@@ -63,6 +65,7 @@ impl Message {
             deadline: AtomicU64::new(deadline.0),
             settled: AtomicBool::new(false),
             shared: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
         }
     }
 
@@ -103,6 +106,33 @@ impl Message {
     #[inline]
     pub fn settled(&self) {
         self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the lease renewed by itself, or not any more. A lease that was lost meanwhile says so when it is settled.
+    #[inline]
+    fn keep(&self, py: Python<'_>, kept: bool) {
+        if let Some(token) = self.token
+            && !self.settled.load(Ordering::Relaxed)
+            && let Ok(driver) = self.source().shared.driver(py)
+            && driver.keep(token, kept).is_ok()
+        {
+            self.kept.store(kept, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody works on it any more: its lease ends it.
+    #[cold]
+    fn keep_no_longer(&self) {
+        if let Some(token) = self.token
+            && self.kept.load(Ordering::Relaxed)
+            && self.source().shared.is_live()
+        {
+            Python::attach(|py| {
+                if let Ok(driver) = self.source().shared.driver(py) {
+                    driver.post(Command::Keep { token, kept: false });
+                }
+            });
+        }
     }
 
     #[inline]
@@ -148,6 +178,7 @@ impl Drop for Message {
     #[inline]
     fn drop(&mut self) {
         if !self.is_settled() {
+            self.keep_no_longer();
             self.warn_unsettled();
         }
     }
@@ -280,7 +311,7 @@ impl Message {
 /// A message that is yours until its lease ends: settle it with ack, nack, reject or release.
 ///
 /// As a context manager it settles itself: the end of the block acks, an exception nacks with the exception as reason,
-/// cancellation, Ctrl-C and SystemExit release.
+/// cancellation, Ctrl-C and SystemExit release. While the block runs the lease is renewed, up to 12 hours after it began.
 ///
 /// >>> queue = ferrymq.open().queue("jobs", backoff=0)
 /// >>> _ = queue.produce(b"work")
@@ -368,7 +399,7 @@ impl Delivery {
         }
     }
 
-    /// When the lease ends, a datetime in UTC; None with auto_ack.
+    /// When the lease ends, a datetime in UTC; None with auto_ack. While a block or handler runs it is renewed then.
     #[getter]
     fn deadline<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyDateTime>>> {
         let message = slf.as_super().get();
@@ -488,7 +519,14 @@ impl Delivery {
         )
     }
 
+    /// What a block begins with: while it runs, the lease is renewed.
+    #[pyo3(signature = (kept = true))]
+    fn _keep(slf: &Bound<'_, Self>, kept: bool) {
+        slf.as_super().get().keep(slf.py(), kept);
+    }
+
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf.as_super().get().keep(slf.py(), true);
         slf
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrymq_core::engine::{AtOnce, Command, Wait};
-use ferrymq_core::model::limits::BATCH_MESSAGES_MAX;
+use ferrymq_core::model::limits::{BATCH_MESSAGES_MAX, SUBSCRIPTION_HANDLERS_MAX};
 use ferrymq_core::model::{Outgoing, SessionId, Span};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use crate::consumer::Consumer;
 use crate::convert::{
     Given, boolean, bytes_body, duration, duration_or_none, integer, shown, timeout,
 };
-use crate::errors::{invalid, raised};
+use crate::errors::{invalid, is_closed, raised};
 use crate::message::{Delivery, note_settled, reason, token_of};
 use crate::options::queue_options;
 use crate::outgoing::{Batch, Extra, Keywords, batch, start};
@@ -510,9 +510,36 @@ impl Queue {
         Consumer::open(slf, prefetch, auto_ack)
     }
 
+    /// Calls handler(delivery) for each message, in as many threads as concurrency says: returning acks, raising nacks. See Subscription.
+    #[pyo3(
+        signature = (handler, *, concurrency = None),
+        text_signature = "($self, handler, *, concurrency=1)"
+    )]
+    fn subscribe<'py>(
+        slf: &Bound<'py, Self>,
+        py: Python<'py>,
+        handler: &Bound<'py, PyAny>,
+        concurrency: Argument<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let class = py
+            .import("ferrymq._subscription")?
+            .getattr("Subscription")?;
+        class.call1((slf, handler, self::concurrency(concurrency)?))
+    }
+
+    /// The same number, checked, for asyncio.
+    #[staticmethod]
+    #[pyo3(signature = (concurrency))]
+    fn _concurrency(concurrency: &Bound<'_, PyAny>) -> PyResult<u64> {
+        self::concurrency(Some(concurrency))
+    }
+
     /// Deliveries as they come, waiting for each, until the broker is closed: as consumer().
     fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Consumer::open(slf, None, None)
+        match Consumer::open(slf, None, None) {
+            Err(error) if is_closed(slf.py(), &error) => Consumer::ended(slf),
+            opened => opened,
+        }
     }
 
     fn __contains__(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -556,6 +583,11 @@ fn settling<'py>(deliveries: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>
         objects.push(item?);
     }
     PyTuple::new(py, objects)
+}
+
+fn concurrency(given: Argument<'_, '_>) -> PyResult<u64> {
+    let most = u64::from(SUBSCRIPTION_HANDLERS_MAX);
+    given.map_or(Ok(1), |given| integer(given, "concurrency", 1, most))
 }
 
 pub fn batch_size(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {

@@ -17,6 +17,7 @@ import ferrymq
 import ferrymq.aio
 import ferrymq.testing
 import pytest
+from ferrymq import _aio_waiting
 
 
 async def take(queue: ferrymq.aio.Queue) -> ferrymq.aio.Delivery:
@@ -341,7 +342,7 @@ def test_one_broker_in_loop_after_loop() -> None:
         for _ in range(20):
             asyncio.run(turn(broker))
         gc.collect()
-        assert len(ferrymq.aio._wakers) <= 1
+        assert len(_aio_waiting._wakers) <= 1
 
 
 def test_a_loop_that_was_closed_while_a_call_waited() -> None:
@@ -463,3 +464,233 @@ def test_cancellation_under_load_loses_nothing() -> None:
                 future.result(timeout=60)
     assert len(acked) == count
     assert set(acked.values()) == {1}
+
+
+# Consumers and subscriptions.
+
+
+async def until_so(condition: Callable[[], bool]) -> None:
+    """Let everything else go on until something is so."""
+    while not condition():  # noqa: ASYNC110 - it is about the broker's state, which sets no event
+        await asyncio.sleep(0)
+
+
+def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(limited())
+
+
+def test_a_consumer_pushes() -> None:
+    async def test() -> None:
+        async with ferrymq.aio.open() as broker:
+            queue = await broker.queue("q")
+            await queue.produce_many([str(n) for n in range(10)])
+            seen = []
+            async with queue.consumer(prefetch=3) as consumer:
+                assert consumer.queue == "q"
+                assert (await queue.stats()).leased == 3
+                async for delivery in consumer:
+                    async with delivery:
+                        seen.append(delivery.text)
+                    if len(seen) == 4:
+                        break
+            assert seen == ["0", "1", "2", "3"]
+            assert (await queue.stats()).ready == 6
+            assert [each async for each in consumer] == []
+            with pytest.raises(ferrymq.Closed):
+                await consumer.consume()
+
+    on_a_loop(test)
+
+
+def test_a_consumers_wait_can_be_cancelled_and_loses_nothing() -> None:
+    async def test() -> None:
+        with ferrymq.open() as sync:
+            broker = sync.aio
+            queue = await broker.queue("q")
+            consumer = queue.consumer()
+            waiting = asyncio.create_task(anext(consumer))
+            await until_so(lambda: sync.stats().waiting == 1)
+            # Cancelled with its answer on the way.
+            await queue.produce("x")
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            delivery = await anext(consumer)
+            assert (delivery.text, delivery.attempt) == ("x", 1)
+            await delivery.ack()
+            assert await consumer.consume(0.01) is None
+
+    on_a_loop(test)
+
+
+def test_closing_ends_who_waits_in_another_task() -> None:
+    async def test() -> None:
+        with ferrymq.open() as sync:
+            broker = sync.aio
+            consumer = (await broker.queue("q")).consumer()
+
+            async def iterate() -> list[str]:
+                return [delivery.text async for delivery in consumer]
+
+            waiting = [asyncio.create_task(iterate()) for _ in range(2)]
+            await until_so(lambda: sync.stats().waiting == 2)
+            await consumer.close()
+            assert await asyncio.gather(*waiting) == [[], []]
+
+    on_a_loop(test)
+
+
+def test_a_subscription_acks_nacks_and_leaves_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        with ferrymq.open() as sync:
+            broker = sync.aio
+            plain = sync.queue("q", backoff=0, max_attempts=1)
+            queue = await broker.queue("q")
+            await queue.produce_many(["await", "plain", "raise", "reject"])
+
+            async def handler(delivery: ferrymq.aio.Delivery) -> None:
+                await asyncio.sleep(0)
+                if delivery.text == "raise":
+                    raise ValueError("not today")
+                if delivery.text == "reject":
+                    await delivery.reject("mine")
+
+            async with queue.subscribe(handler) as subscription:
+                assert subscription.queue == "q"
+                await until_so(lambda: len(plain) == 0)
+            stats = await queue.stats()
+            assert (stats.acked, stats.nacked, stats.rejected) == (2, 1, 1)
+            dead = await (await broker.queue("q.dead")).consume_many(2, auto_ack=True)
+            details = [each.headers["x-dead-detail"] for each in dead]
+            assert details == ["ValueError: not today", "mine"]
+
+    on_a_loop(test)
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+        "not today"
+    ]
+
+
+def test_a_subscriptions_handler_may_be_a_plain_function() -> None:
+    async def test() -> None:
+        with ferrymq.open() as sync:
+            broker = sync.aio
+            plain = sync.queue("q")
+            queue = await broker.queue("q")
+            seen: list[str] = []
+            queue.subscribe(lambda delivery: seen.append(delivery.text))
+            await queue.produce("x")
+            await until_so(lambda: len(plain) == 0)
+            assert seen == ["x"]
+
+    on_a_loop(test)
+
+
+def test_a_subscription_runs_so_many_at_once_and_stops_gracefully() -> None:
+    async def test() -> None:
+        async with ferrymq.aio.open() as broker:
+            queue = await broker.queue("q")
+            await queue.produce_many(["x"] * 5)
+            go, running = asyncio.Event(), 0
+
+            async def handler(delivery: ferrymq.aio.Delivery) -> None:
+                nonlocal running
+                running += 1
+                await go.wait()
+
+            subscription = queue.subscribe(handler, concurrency=3)
+            await until_so(lambda: running == 3)
+            assert not await subscription.stop(0.01)
+            assert (await queue.stats()).ready == 2
+            assert "running" in repr(subscription)
+            go.set()
+            assert await subscription.stop()
+            assert await subscription.wait(0)
+            assert "ended" in repr(subscription)
+            stats = await queue.stats()
+            assert (stats.acked, stats.ready) == (3, 2)
+
+    on_a_loop(test)
+
+
+def test_an_asyncio_handler_stops_closes_and_is_renewed() -> None:
+    async def test() -> None:
+        with ferrymq.testing.open() as hand:
+            queue = await hand.aio.queue("q", lease=1, max_attempts=1)
+            begun, go = asyncio.Event(), asyncio.Event()
+
+            async def handler(delivery: ferrymq.aio.Delivery) -> None:
+                begun.set()
+                await go.wait()
+                assert not await subscription.stop()
+                with pytest.raises(ferrymq.InvalidArgument):
+                    await subscription.wait()
+                if delivery.text == "close":
+                    await hand.aio.close()
+
+            subscription = queue.subscribe(handler, concurrency=2)
+            await queue.produce("long")
+            await begun.wait()
+            hand.clock.advance(10)
+            assert await queue.consume() is None
+            go.set()
+            assert await subscription.wait(10)
+            assert (await queue.stats()).acked == 1
+            await queue.produce("close")
+            subscription = queue.subscribe(handler)
+            assert await subscription.wait(10)
+            assert hand.closed
+
+    on_a_loop(test)
+
+
+def test_a_cancelled_handler_releases() -> None:
+    with ferrymq.open() as broker:
+        queue = broker.queue("q")
+        queue.produce("x")
+
+        async def main() -> None:
+            begun = asyncio.Event()
+
+            async def handler(delivery: ferrymq.aio.Delivery) -> None:
+                begun.set()
+                await asyncio.Event().wait()
+
+            (await broker.aio.queue("q")).subscribe(handler)
+            await begun.wait()
+            # The end of asyncio.run cancels what still runs.
+
+        asyncio.run(main())
+        stats = queue.stats()
+        assert (stats.released, stats.ready) == (1, 1)
+        queue.produce("y")
+        # Nobody is subscribed any more.
+        assert queue.stats().ready == 2
+
+
+def test_wrong_subscriptions_of_asyncio() -> None:
+    async def test() -> None:
+        async with ferrymq.aio.open() as broker:
+            queue = await broker.queue("q")
+            wrong: list[tuple[Any, dict[str, Any]]] = [
+                (None, {}),
+                (print, {"concurrency": 0}),
+                (print, {"concurrency": "1"}),
+            ]
+            for handler, options in wrong:
+                with pytest.raises(ferrymq.InvalidArgument):
+                    queue.subscribe(handler, **options)
+            for prefetch in (0, 65_536):
+                with pytest.raises(ferrymq.InvalidArgument):
+                    queue.consumer(prefetch=prefetch)
+            subscription = queue.subscribe(print)
+            with pytest.raises(ferrymq.InvalidArgument):
+                await subscription.stop(-1)
+        with pytest.raises(ferrymq.Closed):
+            queue.subscribe(print)
+        assert [each async for each in queue] == []
+
+    on_a_loop(test)

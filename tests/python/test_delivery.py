@@ -103,11 +103,33 @@ def test_a_block_that_settled_is_left_alone(
 def test_a_lost_lease_is_told_at_the_end_of_the_block(hand: ferrymq.testing.Broker) -> None:
     queue = hand.queue("q", lease=1)
     queue.produce(b"x")
+    twelve_hours = 12 * 3600
     with pytest.raises(ferrymq.LeaseLost), take(queue):
-        hand.clock.advance(1)
+        hand.clock.advance(twelve_hours)
     with pytest.raises(ValueError, match="the block's own"), take(queue):
-        hand.clock.advance(1)
+        hand.clock.advance(twelve_hours)
         raise ValueError("the block's own")
+
+
+def test_a_block_renews_its_lease(hand: ferrymq.testing.Broker) -> None:
+    queue = hand.queue("q", lease=1)
+    queue.produce(b"x")
+    with take(queue):
+        hand.clock.advance(10)
+        assert queue.consume() is None
+    assert queue.stats().acked == 1
+
+
+def test_a_block_that_is_never_left_is_not_renewed_for_ever(hand: ferrymq.testing.Broker) -> None:
+    """An object that is dropped inside its block: a generator that nobody goes on with, say."""
+    queue = hand.queue("q", lease=1)
+    queue.produce(b"x")
+    delivery = take(queue)
+    delivery.__enter__()
+    with pytest.warns(ResourceWarning, match="dropped unsettled"):
+        del delivery
+    hand.clock.advance(1)
+    take(queue).ack()
 
 
 def test_extend(hand: ferrymq.testing.Broker) -> None:

@@ -41,6 +41,7 @@ FIELDS = {
     "reject": "delivery token_of queue token reason",
     "release": "delivery token_of queue token",
     "extend": "delivery token_of queue token by!",
+    "keep": "delivery! kept",
     "ack_many": "deliveries!",
     "exchange": "exchange! kind options",
     "delete_exchange": "exchange!",
@@ -116,6 +117,7 @@ class World:
             "consumer": self.open_consumer,
             "cancel": self.cancel,
             "handed": self.handed,
+            "keep": self.keep,
             "ack_many": self.ack_many,
             "bind": self.bind,
             "unbind": self.bind,
@@ -253,6 +255,11 @@ class World:
         if "by" in step:
             arguments["seconds"] = seconds(step["by"])
         return await value(getattr(target, step["do"])(*by_token, **arguments))
+
+    async def keep(self, step: Mapping[str, Any]) -> None:
+        """As a block around the delivery does: it keeps while it runs, and not when it is left."""
+        delivery = self.delivery(step["delivery"])
+        getattr(delivery, "_delivery", delivery)._keep(step.get("kept", True))
 
     async def ack_many(self, step: Mapping[str, Any]) -> Any:
         deliveries = [self.delivery(name) for name in step["deliveries"]]

@@ -334,7 +334,7 @@ impl Native {
         self.run_read(now, tokens.map(|tokens| Command::AckMany { tokens }))
     }
 
-    /// The scratch memory holds a token, then the reason. `verb`: 0 nack, 1 reject, 2 release, 3 extend; `ms`: delay or extension;
+    /// The scratch memory holds a token, then the reason. `verb`: 0 nack, 1 reject, 2 release, 3 extend, 4 keep (`ms` 1) or not any more (0); `ms`: delay or extension;
     /// `reason`: its length, negative for none.
     pub fn settle(&mut self, now: f64, verb: u32, ms: f64, reason: i32) -> u32 {
         let command = self.settlement(verb, ms, reason);
@@ -357,9 +357,13 @@ impl Native {
             },
             1 => Command::Reject { token, reason },
             2 => Command::Release { token },
-            _ => Command::Extend {
+            3 => Command::Extend {
                 token,
                 by: span(ms).unwrap_or(Span(0)),
+            },
+            _ => Command::Keep {
+                token,
+                kept: ms > 0.0,
             },
         })
     }

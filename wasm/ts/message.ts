@@ -26,6 +26,7 @@ const NACK = 0;
 const REJECT = 1;
 const RELEASE = 2;
 const EXTEND = 3;
+const KEEP = 4;
 
 // For numbers of 64 bits, which the record has as two words.
 const PAIR = new Uint32Array(2);
@@ -230,6 +231,11 @@ export class TakenDelivery extends TakenMessage implements Delivery {
 
   reply(body: Body, options?: ReplyOptions): Promise<bigint> {
     return this.source.reply(this, body, options);
+  }
+
+  /** @internal Has the lease renewed by itself, or not any more: what a handler begins with. */
+  keep(kept: boolean): Promise<void> {
+    return settle(this.source.core, KEEP, () => this.words(), () => ({ ms: kept ? 1 : 0, reason: undefined }));
   }
 
   /** Writes the token's words. Throws when there is none. */

@@ -383,9 +383,34 @@ impl Consumed {
         expect!(self.settle(|token| Command::Release { token }), Reply::Done => ())
     }
 
+    /// Has the lease renewed by itself as long as the guard lives: for work whose length nobody knows. Errors: `LeaseLost`.
+    pub fn keep(&self) -> Result<Kept> {
+        if let Some(token) = self.delivery.token {
+            self.broker.keep(token, true)?;
+        }
+        Ok(Kept {
+            broker: self.broker.clone(),
+            token: self.delivery.token,
+        })
+    }
+
     /// The lease now ends `by` from now; gives when. Errors: `LeaseLost`.
     pub fn extend(&self, by: Span) -> Result<Time> {
         expect!(self.settle(|token| Command::Extend { token, by }), Reply::Deadline(at) => at)
+    }
+}
+
+/// While this lives, the lease of its delivery is renewed when it would end, up to 12 hours after it began.
+pub struct Kept {
+    broker: Broker,
+    token: Option<Token>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            self.broker.post(Command::Keep { token, kept: false });
+        }
     }
 }
 

@@ -19,7 +19,7 @@ mod watching;
 
 pub use broker::{Broker, Options, Started};
 pub use consumers::{Consumer, ConsumerOptions};
-pub use handles::{Consumed, Exchange, Queue};
+pub use handles::{Consumed, Exchange, Kept, Queue};
 pub use pending::Pending;
 pub use requests::Asked;
 pub use testing::{Storage, Testing};

@@ -182,6 +182,13 @@ impl Engine {
         Ok(())
     }
 
+    /// [`Command::Keep`](super::Command::Keep).
+    #[inline]
+    pub fn keep_at_once(&mut self, now: Time, token: Token, kept: bool) -> Result<()> {
+        self.advance(now);
+        self.leases.keep(token, kept)
+    }
+
     /// [`Command::Ack`](super::Command::Ack), if it need not wait for the log; false: hand it in as a command.
     #[inline]
     pub fn ack_at_once(&mut self, now: Time, token: Token) -> Result<bool> {

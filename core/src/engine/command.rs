@@ -193,6 +193,13 @@ pub enum Command {
         /// How long from now.
         by: Span,
     },
+    /// While it is kept, a lease that would end is renewed by the lease of its queue, up to 12 hours after it began: for as long as a handler or a block works on it. Answers [`Reply::Done`].
+    Keep {
+        /// Which delivery.
+        token: Token,
+        /// False: not any more.
+        kept: bool,
+    },
     /// Looks at the next messages. Answers [`Reply::Messages`].
     Peek {
         /// Where.

@@ -196,6 +196,7 @@ impl Engine {
             consumer: hands.consumer,
             began: self.now,
             deadline,
+            kept: false,
         });
         let line = self.lines[index as usize]
             .as_mut()

@@ -283,6 +283,10 @@ impl Engine {
             Command::Reject { token, reason } => self.reject(token, reason),
             Command::Release { token } => self.release(token),
             Command::Extend { token, by } => self.extend(token, by),
+            Command::Keep { token, kept } => {
+                self.leases.keep(token, kept)?;
+                Ok(Outcome::Now(Reply::Done))
+            }
             Command::Publish {
                 exchange,
                 key,

@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use crate::model::{DeliveryNo, Departure, Error, ErrorKind, MessageId, Time};
+use crate::model::limits::LEASE_MS_MAX;
+use crate::model::{DeliveryNo, Departure, Error, ErrorKind, MessageId, Span, Time};
 use crate::queue::{Due, Position};
 use crate::store::State;
 
@@ -125,12 +126,23 @@ impl Engine {
         let now = self.now;
         if !self.leases.ends(due.slot, due.id, due.at) {
             self.line_at(index).deadlines.popped_dead();
+        } else if let Some(at) = self.renewed(index, due.slot) {
+            self.line_at(index).deadlines.push(Due { at, ..due });
         } else if let Some(lease) = self.leases.close_place(due.slot, DeliveryNo(due.id)) {
             self.repay(lease.consumer, lease.queue);
             self.notice(index, Noticed::LeaseEnded);
             self.line_at(index).used = now;
             self.end_lease(&lease);
         }
+    }
+
+    /// When a lease ends that is kept: a lease later, as long as leases may last. `None` if it is not kept, or has lasted so long.
+    fn renewed(&mut self, index: u32, place: u32) -> Option<Time> {
+        let length = self.topology.queue_at(index)?.spec.lease;
+        let until = self.now.after(length);
+        self.leases.renew(place, |lease| {
+            until.min(lease.began.after(Span(LEASE_MS_MAX)))
+        })
     }
 
     fn delay_is_over(&mut self, index: u32, position: Position) {

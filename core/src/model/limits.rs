@@ -44,6 +44,8 @@ pub const WAITING_CALLS_MAX: usize = 1_000_000;
 pub const PREFETCH_MAX: u32 = 65_535;
 /// Prefetch of a consumer that does not say.
 pub const PREFETCH_DEFAULT: u32 = 100;
+/// Most handlers of one subscription that run at once.
+pub const SUBSCRIPTION_HANDLERS_MAX: u32 = 1_000;
 /// Most push consumers of one queue: whose turn it is, is looked for among them one by one.
 pub const QUEUE_CONSUMERS_MAX: usize = 10_000;
 /// Most push consumers of one broker.
@@ -80,6 +82,7 @@ const _: () = assert!(LEASE_MS_MAX <= SPAN_MS_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX as u64 <= MEMORY_BYTES_DEFAULT);
 const _: () = assert!(PREFETCH_DEFAULT <= PREFETCH_MAX);
+const _: () = assert!(SUBSCRIPTION_HANDLERS_MAX <= PREFETCH_MAX);
 const _: () = assert!(QUEUE_CONSUMERS_MAX <= CONSUMERS_MAX);
 const _: () = assert!(PRIORITIES_MAX <= u8::MAX as u32);
 const _: () = assert!(BATCH_BYTES_MAX < u32::MAX as usize);

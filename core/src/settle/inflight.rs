@@ -22,6 +22,8 @@ pub struct Lease {
     pub began: Time,
     /// When it ends.
     pub deadline: Time,
+    /// When it would end it is renewed.
+    pub kept: bool,
 }
 
 impl Lease {
@@ -135,6 +137,27 @@ impl InFlight {
         self.vacant.push(place);
     }
 
+    /// From now on a lease is renewed when it would end, or is not any more. Errors: `LeaseLost`.
+    #[inline]
+    pub fn keep(&mut self, token: Token, kept: bool) -> Result<()> {
+        self.find(token)?;
+        if let Some(Some(lease)) = self.places.get_mut(token.lease as usize) {
+            lease.kept = kept;
+        }
+        Ok(())
+    }
+
+    /// Lets a lease that is kept go on until `deadline` says; false if it is not kept.
+    pub fn renew(&mut self, place: u32, deadline: impl FnOnce(&Lease) -> Time) -> Option<Time> {
+        let lease = self.places.get_mut(place as usize)?.as_mut()?;
+        let until = deadline(lease);
+        if !lease.kept || until <= lease.deadline {
+            return None;
+        }
+        lease.deadline = until;
+        Some(until)
+    }
+
     /// Moves the end of a lease. Errors: `LeaseLost`.
     pub fn extend(&mut self, token: Token, deadline: Time) -> Result<()> {
         self.find(token)?;
@@ -199,6 +222,7 @@ mod tests {
             consumer: Lease::PULLED,
             began: Time(0),
             deadline: Time(10),
+            kept: false,
         };
         let old = leases.open(lease(1));
         leases.close(old).expect("it is open");

@@ -65,6 +65,7 @@ impl World {
             | Action::Reject { .. }
             | Action::Release { .. }
             | Action::Extend { .. }
+            | Action::Keep { .. }
             | Action::AckMany { .. } => self.settle_command(action),
             _ => self.routing_command(action),
         }
@@ -231,6 +232,10 @@ impl World {
             } => Command::Extend {
                 token: self.token(Target::of(delivery, token_of, queue, token)?)?,
                 by: typed("by", by)?,
+            },
+            Action::Keep { delivery, kept } => Command::Keep {
+                token: self.token(Target::Delivery(delivery))?,
+                kept: *kept,
             },
             Action::AckMany { deliveries } => Command::AckMany {
                 tokens: deliveries

@@ -299,6 +299,11 @@ pub enum Action {
         token: Option<Value>,
         by: Value,
     },
+    Keep {
+        delivery: String,
+        #[serde(default = "yes")]
+        kept: bool,
+    },
     AckMany {
         deliveries: Vec<String>,
     },
@@ -338,6 +343,10 @@ pub enum Action {
     PowerCut {},
     Reopen {},
     Close {},
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> Value {

@@ -312,6 +312,9 @@ impl World {
                     Err(error) => Err(Err(error)),
                 }
             }
+            Command::Keep { token, kept } => {
+                Err(self.broker.keep(token, kept).map(|()| Reply::Done))
+            }
             Command::Ack {
                 token,
                 durable: false,

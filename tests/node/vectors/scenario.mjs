@@ -30,6 +30,7 @@ const VERBS = {
   reject: { ...SETTLED, reason: TEXT },
   release: SETTLED,
   extend: { ...SETTLED, "by!": ANY },
+  keep: { "delivery!": TEXT, kept: FLAG },
   ack_many: { "deliveries!": TEXTS },
   exchange: { "exchange!": TEXT, kind: ANY, options: ANY },
   delete_exchange: { "exchange!": TEXT },

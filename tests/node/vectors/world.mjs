@@ -152,6 +152,8 @@ class World {
         return broker.close();
       case "cancel":
         return this.#consumer(step.consumer).close();
+      case "keep":
+        return this.#delivery(step.delivery).keep(step.kept ?? true);
       case "handed":
         return this.#handed(this.#consumer(step.consumer));
       default:
