@@ -235,7 +235,12 @@ export class TakenDelivery extends TakenMessage implements Delivery {
 
   /** @internal Has the lease renewed by itself, or not any more: what a handler begins with. */
   keep(kept: boolean): Promise<void> {
-    return settle(this.source.core, KEEP, () => this.words(), () => ({ ms: kept ? 1 : 0, reason: undefined }));
+    return settle(
+      this.source.core,
+      KEEP,
+      () => this.words(),
+      () => ({ ms: kept ? 1 : 0, reason: undefined }),
+    );
   }
 
   /** Writes the token's words. Throws when there is none. */
