@@ -209,7 +209,6 @@ def test_wrong_values_through_asyncio() -> None:
     [
         lambda b, q: q.produce(b"x", b"y"),
         lambda b, q: q.produce(b"x", colour="red"),
-        lambda b, q: q.produce(b"x", dedup_id="1"),
         lambda b, q: b.exchange("e").produce(b"x", timeout=1),
         lambda b, q: b.transaction().produce(q, b"x", timeout=1),
         lambda b, q: vars(ferrymq)["Outgoing"](b"x", mandatory=True),
