@@ -62,17 +62,24 @@ impl Engine {
             .iter()
             .filter(|(_, resident)| resident.level > Durability::Memory);
         let ids = logged.map(|(slot, resident)| (resident.id, slot)).collect();
+        let dues = self.dues();
         for (_, slot) in sorted::<(MessageId, u32)>(ids) {
             if let Some(resident) = self.messages.get(slot) {
-                self.keep(slot, resident, &mut records);
+                self.keep(slot, resident, &dues, &mut records);
             }
         }
         records
     }
 
     /// One message, with the reason that it came back and why it is held.
-    fn keep(&self, slot: u32, resident: &Resident, records: &mut Vec<Record>) {
-        let due = self.due_of(slot, resident);
+    fn keep(
+        &self,
+        slot: u32,
+        resident: &Resident,
+        dues: &[(MessageId, Time)],
+        records: &mut Vec<Record>,
+    ) {
+        let due = self.due_of(slot, resident, dues);
         records.push(Record::Kept(self.accepted(resident, due)));
         if let Some(reason) = self.reasons.get(&resident.id) {
             records.push(Record::Returned {
@@ -99,13 +106,24 @@ impl Engine {
         }
     }
 
+    /// When each delayed message falls due, in the order of the messages.
+    fn dues(&self) -> Vec<(MessageId, Time)> {
+        let lines = self.lines.iter().flatten();
+        let delayed = lines.flat_map(|line| line.waiting.delayed.iter());
+        sorted(delayed.map(|due| (MessageId(due.id), due.at)).collect())
+    }
+
     /// When a message that waits for its time falls due, also behind its key's head; the past for every other.
-    fn due_of(&self, slot: u32, resident: &Resident) -> Time {
+    fn due_of(&self, slot: u32, resident: &Resident, dues: &[(MessageId, Time)]) -> Time {
         let Some(Some(line)) = self.lines.get(resident.queue as usize) else {
             return Time(0);
         };
         let due = match resident.state {
-            State::Delayed => line.waiting.delayed.find(resident.id.0, slot),
+            State::Delayed => {
+                let after = dues.partition_point(|(message, _)| *message <= resident.id);
+                let own = after.checked_sub(1).and_then(|at| dues.get(at));
+                own.map(|(_, due)| *due)
+            }
             State::Parked => {
                 let properties = resident.properties.as_ref();
                 let key = properties.and_then(|properties| properties.key.as_deref());

@@ -11,6 +11,9 @@ use super::calls::Waits;
 use super::consuming::nothing;
 use super::{Engine, Noticed};
 
+/// Delays that end in one go.
+const DELAYS_TOGETHER: usize = 64;
+
 /// The three schedules of a queue.
 enum Fires {
     Lease,
@@ -45,7 +48,9 @@ impl Engine {
             self.now = self.now.max(first);
             if let (true, Some((at, index))) = (queue_at == first, queue) {
                 self.agenda.pop();
-                self.fire_queue(index, at);
+                let other = self.agenda.peek().map_or(now, |Reverse((at, _))| *at);
+                let until = now.min(other).min(call_at).min(self.sync_due);
+                self.fire_queue(index, at, until);
             } else if let (true, Some((_, call))) = (call_at == first, call) {
                 self.give_up(call);
             } else {
@@ -56,8 +61,8 @@ impl Engine {
         }
     }
 
-    /// One queue's turn: one thing that is due, then the agenda is told when to look again.
-    fn fire_queue(&mut self, index: u32, at: Time) {
+    /// One queue's turn: one thing that is due, or several that could not disturb anything else before `until`; then the agenda is told when to look again.
+    fn fire_queue(&mut self, index: u32, at: Time, until: Time) {
         let Some(Some(line)) = self.lines.get_mut(index as usize) else {
             return;
         };
@@ -69,8 +74,11 @@ impl Engine {
         let delay = line.waiting.delayed.next();
         let expiry = line.waiting.expiring.next();
         let first = lease.min(delay).min(expiry);
+        let alone = until.min(expiry).min(line.forgets_at).min(line.unused_at);
         if first > self.now {
             self.fire_once_for_all(index);
+        } else if delay < lease && delay <= alone && !line.consumers.want() {
+            self.delays_are_over(index, Time(alone.0.min(lease.0 - 1)));
         } else {
             let fires = if lease == first {
                 Fires::Lease
@@ -145,15 +153,43 @@ impl Engine {
         })
     }
 
+    /// Delays that are over up to `until` at a queue where nobody wants a message: each is only put in its place, so many go at once. They are all looked at before any is
+    /// touched, because reads that do not wait for one another take a fraction of the time: a million delayed messages are in no cache.
+    fn delays_are_over(&mut self, index: u32, until: Time) {
+        let mut over = Vec::with_capacity(DELAYS_TOGETHER);
+        let delayed = &mut self.line_at(index).waiting.delayed;
+        while over.len() < DELAYS_TOGETHER && delayed.next() <= until {
+            over.extend(delayed.pop());
+        }
+        self.now = over.last().map_or(self.now, |due| self.now.max(due.at));
+        let messages = &self.messages;
+        let looked_at = over.into_iter().map(|due| {
+            let id = MessageId(due.id);
+            let is_live = messages.is(due.slot, id, State::Delayed);
+            (Position { id, slot: due.slot }, is_live)
+        });
+        for (position, is_live) in looked_at.collect::<Vec<_>>() {
+            if is_live {
+                self.make_ready(index, position);
+            } else {
+                self.line_at(index).waiting.delayed.popped_dead();
+            }
+        }
+    }
+
     fn delay_is_over(&mut self, index: u32, position: Position) {
         if !self.messages.is(position.slot, position.id, State::Delayed) {
             self.line_at(index).waiting.delayed.popped_dead();
             return;
         }
+        self.make_ready(index, position);
+        self.serve(index);
+    }
+
+    fn make_ready(&mut self, index: u32, position: Position) {
         self.set_state(position.slot, State::Ready);
         let priority = self.messages.get(position.slot).map_or(0, |m| m.priority);
         self.line_at(index).waiting.put_back(priority, position);
-        self.serve(index);
     }
 
     /// A message's time to live is over. A leased one expires when it comes back, a hidden one when it can be seen.

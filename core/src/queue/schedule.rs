@@ -1,5 +1,5 @@
-//! What falls due when. Times that come in order go to a list, which costs nothing; others to a heap. Entries are forgotten lazily: the owner says which
-//! are still live, and the schedule tidies itself once more than half of it is dead.
+//! What falls due when. Times that come in order go to a list, which costs nothing; others to buckets that are put in order bit by bit as their time comes. Entries are
+//! forgotten lazily: the owner says which are still live, and the schedule tidies itself once more than half of it is dead.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -24,7 +24,10 @@ pub struct Due {
 #[derive(Debug, Default)]
 pub struct Schedule {
     in_order: VecDeque<Due>,
-    others: BinaryHeap<Reverse<Due>>,
+    /// Those of the others whose moment `later` has reached.
+    reached: BinaryHeap<Reverse<Due>>,
+    /// The others.
+    later: Option<Box<Later>>,
     dead: usize,
 }
 
@@ -39,38 +42,67 @@ impl Schedule {
         {
             self.in_order.push_back(due);
         } else {
-            self.others.push(Reverse(due));
+            self.push_out_of_order(due);
         }
     }
 
-    /// The earliest entry, dead or not.
-    #[must_use]
-    #[inline]
-    pub fn first(&self) -> Option<Due> {
-        match (self.in_order.front(), self.others.peek()) {
-            (Some(a), Some(Reverse(b))) => Some(*a.min(b)),
-            (Some(a), None) => Some(*a),
-            (None, Some(Reverse(b))) => Some(*b),
-            (None, None) => None,
+    fn push_out_of_order(&mut self, due: Due) {
+        let later = self.later.get_or_insert_default();
+        if due.at <= later.reached {
+            self.reached.push(Reverse(due));
+        } else {
+            later.push(due);
         }
     }
 
-    /// The earliest entry's time; `Time::NEVER` when there is none.
+    /// The earliest entry's time, dead or not; `Time::NEVER` when there is none.
     #[must_use]
     #[inline]
     pub fn next(&self) -> Time {
-        self.first().map_or(Time::NEVER, |due| due.at)
+        let in_order = self.in_order.front().map_or(Time::NEVER, |due| due.at);
+        match &self.later {
+            None => in_order,
+            Some(later) => in_order.min(later.next()).min(self.next_reached()),
+        }
     }
 
-    /// Takes the earliest entry out.
+    fn next_reached(&self) -> Time {
+        let first = self.reached.peek();
+        first.map_or(Time::NEVER, |Reverse(due)| due.at)
+    }
+
+    /// Takes the earliest entry out. Of those that fall due together the one with the smallest number comes first.
     pub fn pop(&mut self) -> Option<Due> {
-        let first = self.first()?;
-        if self.in_order.front() == Some(&first) {
-            self.in_order.pop_front();
-        } else {
-            self.others.pop();
+        let Some(later) = &mut self.later else {
+            return self.in_order.pop_front();
+        };
+        let next = later.next();
+        let in_order = self.in_order.front().copied();
+        let others = self.reached.peek().map(|Reverse(due)| due.at);
+        if later.len > 0
+            && in_order.is_none_or(|due| next <= due.at)
+            && others.is_none_or(|at| next <= at)
+        {
+            later.advance(&mut self.reached);
         }
-        Some(first)
+        let others = self.reached.peek().map(|Reverse(due)| *due);
+        match (in_order, others) {
+            (Some(a), Some(b)) if b < a => self.pop_reached(),
+            (None, _) => self.pop_reached(),
+            (Some(_), _) => self.in_order.pop_front(),
+        }
+    }
+
+    fn pop_reached(&mut self) -> Option<Due> {
+        let Reverse(due) = self.reached.pop()?;
+        if self.reached.is_empty() {
+            // What was one long moment need not be remembered by its size.
+            self.reached.shrink_to(DEAD_ENTRIES_MIN);
+            if self.later.as_ref().is_some_and(|later| later.len == 0) {
+                self.later = None;
+            }
+        }
+        Some(due)
     }
 
     /// Notes that one entry has died, takes dead ones off the front, and tidies when most are dead.
@@ -93,9 +125,22 @@ impl Schedule {
     fn tidy(&mut self, live: impl Fn(&Due) -> bool) {
         self.in_order.retain(|due| live(due));
         self.in_order.shrink_to(self.in_order.len() * 2);
-        self.others.retain(|Reverse(due)| live(due));
-        self.others.shrink_to(self.others.len() * 2);
+        for due in self.take_others() {
+            if live(&due) {
+                self.push_out_of_order(due);
+            }
+        }
         self.dead = 0;
+    }
+
+    fn take_others(&mut self) -> Vec<Due> {
+        let mut others: Vec<Due> = Vec::new();
+        others.extend(self.reached.drain().map(|Reverse(due)| due));
+        self.reached.shrink_to(0);
+        if let Some(later) = self.later.take() {
+            others.extend(later.iter());
+        }
+        others
     }
 
     /// Notes that a dead entry was taken out by `pop`.
@@ -103,27 +148,26 @@ impl Schedule {
         self.dead = self.dead.saturating_sub(1);
     }
 
-    /// When an entry falls due.
-    #[must_use]
-    pub fn find(&self, id: u64, slot: u32) -> Option<Time> {
-        let others = self.others.iter().map(|Reverse(due)| due);
-        let mut all = self.in_order.iter().chain(others);
-        all.find(|due| due.id == id && due.slot == slot)
-            .map(|due| due.at)
+    /// Every entry, dead ones included, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = Due> {
+        let reached = self.reached.iter().map(|Reverse(due)| *due);
+        let later = self.later.iter().flat_map(|later| later.iter());
+        self.in_order.iter().copied().chain(reached).chain(later)
     }
 
     /// Takes everything out.
     pub fn drain(&mut self) -> Vec<Due> {
         self.dead = 0;
         let mut all: Vec<Due> = self.in_order.drain(..).collect();
-        all.extend(self.others.drain().map(|Reverse(due)| due));
+        all.extend(self.take_others());
         all
     }
 
     /// Entries, dead ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.in_order.len() + self.others.len()
+        let later = self.later.as_ref().map_or(0, |later| later.len);
+        self.in_order.len() + self.reached.len() + later
     }
 
     /// Whether there are no entries.
@@ -133,8 +177,129 @@ impl Schedule {
     }
 }
 
+/// Entries in a chunk of a bucket.
+const CHUNK_ENTRIES: usize = 128;
+
+/// An entry without the padding that 64-bit numbers bring: 20 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Packed([u32; 5]);
+
+impl From<Due> for Packed {
+    #[inline]
+    fn from(due: Due) -> Packed {
+        let (at, id) = (due.at.0, due.id);
+        Packed([
+            (at >> 32) as u32,
+            at as u32,
+            (id >> 32) as u32,
+            id as u32,
+            due.slot,
+        ])
+    }
+}
+
+impl From<Packed> for Due {
+    #[inline]
+    fn from(Packed([at_high, at_low, id_high, id_low, slot]): Packed) -> Due {
+        let long = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        Due {
+            at: Time(long(at_high, at_low)),
+            id: long(id_high, id_low),
+            slot,
+        }
+    }
+}
+
+/// Entries in no order, in chunks: memory grows and shrinks with them, and nothing is copied when it grows.
+#[derive(Debug)]
+struct Bucket {
+    chunks: Vec<Vec<Packed>>,
+    /// The earliest time among them.
+    first: Time,
+}
+
+/// Times that come in no order: a radix heap. An entry stands in the bucket of the highest bit in which its time differs from the last moment reached; when a bucket's
+/// turn comes its entries go to lower buckets, so that each is moved once for each bit of its delay at most, always through memory that is read from one end to the other.
+/// A binary heap jumps through memory for each entry, which costs ten times as much once there are a million.
+#[derive(Debug, Default)]
+struct Later {
+    /// All entries here fall due after this moment, which something that fell due has reached.
+    reached: Time,
+    buckets: Vec<Bucket>,
+    /// Which buckets hold anything, a bit for each.
+    filled: u64,
+    len: usize,
+}
+
+impl Later {
+    fn push(&mut self, due: Due) {
+        let bit = (due.at.0 ^ self.reached.0).ilog2() as usize;
+        while self.buckets.len() <= bit {
+            self.buckets.push(Bucket {
+                chunks: Vec::new(),
+                first: Time::NEVER,
+            });
+        }
+        self.filled |= 1 << bit;
+        self.len += 1;
+        let bucket = &mut self.buckets[bit];
+        bucket.first = bucket.first.min(due.at);
+        match bucket.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ENTRIES => chunk.push(due.into()),
+            _ => {
+                let few = if bucket.chunks.is_empty() {
+                    4
+                } else {
+                    CHUNK_ENTRIES
+                };
+                let mut chunk = Vec::with_capacity(few);
+                chunk.push(due.into());
+                bucket.chunks.push(chunk);
+            }
+        }
+    }
+
+    /// The earliest entry's time.
+    #[inline]
+    fn next(&self) -> Time {
+        let bucket = self.buckets.get(self.filled.trailing_zeros() as usize);
+        bucket.map_or(Time::NEVER, |bucket| bucket.first)
+    }
+
+    /// Reaches the earliest entry's time: those that fall due then go to `due`, their neighbours to lower buckets.
+    fn advance(&mut self, due: &mut BinaryHeap<Reverse<Due>>) {
+        let bit = self.filled.trailing_zeros() as usize;
+        let Some(bucket) = self.buckets.get_mut(bit) else {
+            return;
+        };
+        self.filled &= !(1 << bit);
+        self.reached = std::mem::replace(&mut bucket.first, Time::NEVER);
+        let chunks = std::mem::take(&mut bucket.chunks);
+        for chunk in chunks {
+            self.len -= chunk.len();
+            for entry in chunk {
+                let entry = Due::from(entry);
+                if entry.at == self.reached {
+                    due.push(Reverse(entry));
+                } else {
+                    self.push(entry);
+                }
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Due> {
+        let chunks = self.buckets.iter().flat_map(|bucket| bucket.chunks.iter());
+        chunks.flatten().map(|entry| (*entry).into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn due(at: u64, id: u64) -> Due {
@@ -166,6 +331,49 @@ mod tests {
             schedule.forget(|entry| entry.id == 0);
         }
         assert!(schedule.len() < 300, "{} entries are kept", schedule.len());
-        assert_eq!(schedule.first(), Some(due(1, 0)));
+        assert_eq!(schedule.pop(), Some(due(1, 0)));
+    }
+
+    #[test]
+    fn dead_entries_out_of_order_are_tidied_and_their_memory_given_back() {
+        let mut schedule = Schedule::default();
+        schedule.push(due(1 << 40, 0));
+        for id in 1..10_000 {
+            schedule.push(due(id * 7919 % 10_007, id));
+        }
+        assert_eq!(schedule.len(), 10_000);
+        for _ in 1..10_000 {
+            schedule.forget(|entry| entry.id == 0);
+        }
+        assert!(schedule.len() < 300, "{} entries are kept", schedule.len());
+        let last = std::iter::from_fn(|| schedule.pop()).last();
+        assert_eq!(last, Some(due(1 << 40, 0)));
+        assert!(schedule.is_empty() && schedule.later.is_none());
+    }
+
+    proptest! {
+        /// Against a sorted set: any times in any order, while time goes on.
+        #[test]
+        fn is_a_sorted_set(steps in proptest::collection::vec((0u64..5000, 0u64..40, any::<bool>()), 1..400)) {
+            let mut schedule = Schedule::default();
+            let mut model = BTreeSet::new();
+            let mut now = 1_700_000_000_000;
+            for (id, (delay, passes, early)) in steps.into_iter().enumerate() {
+                let at = if early { now - delay.min(3) } else { now + delay };
+                let entry = due(at, id as u64);
+                schedule.push(entry);
+                model.insert(entry);
+                now += passes;
+                while schedule.next() <= Time(now) {
+                    prop_assert_eq!(schedule.pop(), model.pop_first());
+                }
+                let mut all: Vec<Due> = schedule.iter().collect();
+                all.sort();
+                prop_assert!(all.iter().eq(model.iter()));
+                prop_assert_eq!(schedule.next(), model.first().map_or(Time::NEVER, |due| due.at));
+            }
+            let rest: Vec<Due> = std::iter::from_fn(|| schedule.pop()).collect();
+            prop_assert!(rest.iter().eq(model.iter()));
+        }
     }
 }
