@@ -155,7 +155,7 @@ impl Engine {
         Engine {
             config,
             now: Time(0),
-            topology: Topology::default(),
+            topology: Topology::seeded(config.seed),
             lines: Vec::new(),
             messages: Table::default(),
             last_message: MessageId(0),

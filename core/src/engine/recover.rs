@@ -301,7 +301,7 @@ impl Engine {
 
     /// A snapshot says everything: what was read before it is void.
     fn forget_everything(&mut self) {
-        self.topology = Topology::default();
+        self.topology = Topology::seeded(self.config.seed);
         self.lines.clear();
         self.messages = Table::default();
         self.memory = 0;

@@ -51,11 +51,12 @@ impl Engine {
         }
         // After all exchanges: a binding may lead to one of them.
         for (exchange, declared) in self.topology.exchanges() {
-            let bindings = declared.bindings.iter();
-            records.extend(bindings.map(|binding| Record::Bound {
-                exchange,
-                binding: binding.clone(),
-            }));
+            self.topology.each_binding(declared, &mut |binding| {
+                records.push(Record::Bound {
+                    exchange,
+                    binding: binding.clone(),
+                });
+            });
         }
         let logged = self
             .messages

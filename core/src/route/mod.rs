@@ -4,7 +4,7 @@
 
 use crate::model::collections::BTreeSet;
 use crate::model::{Binding, Destination, ExchangeId, ExchangeKind, HeaderValue, Headers, Match};
-use crate::topology::{DeclaredExchange, Topology};
+use crate::topology::Topology;
 
 /// The queues that a message reaches, each once, in the order of the bindings; what a binding to an exchange leads to stands in that binding's place.
 ///
@@ -36,7 +36,12 @@ pub fn resolve(
                     && exchanges.insert(id.index)
                 {
                     let taken = ahead.len();
-                    takers(exchange, key, headers, &mut ahead);
+                    let by_headers = exchange.kind == ExchangeKind::Headers;
+                    topology.each_candidate(exchange, key, &mut |binding| {
+                        if !by_headers || headers_match(binding, headers) {
+                            ahead.push(binding.to);
+                        }
+                    });
                     ahead[taken..].reverse();
                     if ahead.len() == taken
                         && let Some(alternate) = &exchange.alternate
@@ -49,25 +54,6 @@ pub fn resolve(
         }
     }
     reached
-}
-
-/// Where the bindings lead that take the message, in their order.
-fn takers(
-    exchange: &DeclaredExchange,
-    key: &str,
-    headers: Option<&Headers>,
-    out: &mut Vec<Destination>,
-) {
-    let bindings = &exchange.bindings;
-    match exchange.kind {
-        ExchangeKind::Direct => out.extend(bindings.of_pattern(key)),
-        ExchangeKind::Topic => out.extend(bindings.of_topic(key)),
-        ExchangeKind::Fanout => out.extend(bindings.iter().map(|binding| binding.to)),
-        ExchangeKind::Headers => {
-            let carried = |binding: &&Binding| headers_match(binding, headers);
-            out.extend(bindings.iter().filter(carried).map(|binding| binding.to));
-        }
-    }
 }
 
 /// Whether a message carries what a binding asks for. A value must be alike; `Null` asks for the name alone. All of none is true, any of none is not.

@@ -1,100 +1,149 @@
-//! One exchange's bindings: in the order in which they were made, and by pattern.
+//! The bindings of all exchanges, each in three lists: those of its exchange, in the order in which they were made; those with its pattern; those that lead where it
+//! leads. The lists are links within the bindings, so that taking one out of all of them looks at no other.
 
-use crate::model::collections::{BTreeMap, BTreeSet};
-use crate::model::{Binding, Destination, ExchangeId, ExchangeKind};
+use crate::model::{Binding, ExchangeId};
 
-use super::trie::{Path, Trie};
+/// No binding, no node.
+pub(super) const NONE: u32 = u32::MAX;
 
-/// The bindings that lead to a queue or exchange: from where, and under which number there.
-pub(super) type Leading = BTreeSet<(ExchangeId, u64)>;
+/// The ends of a list of bindings, and how long it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    pub first: u32,
+    pub last: u32,
+    pub len: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        List {
+            first: NONE,
+            last: NONE,
+            len: 0,
+        }
+    }
+}
+
+/// Which list.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    /// One exchange's.
+    Exchange,
+    /// One exchange's, of one pattern.
+    Pattern,
+    /// Those that lead to one end.
+    End,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    before: u32,
+    after: u32,
+}
+
+/// A binding that was made.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub from: ExchangeId,
+    pub binding: Binding,
+    /// Grows with every binding.
+    pub number: u64,
+    /// Its pattern's node.
+    pub node: u32,
+    links: [Link; 3],
+}
 
 /// See the module.
-#[derive(Debug)]
-pub struct Bindings {
-    kind: ExchangeKind,
-    /// By a number that grows with every binding of the broker.
-    ordered: BTreeMap<u64, Binding>,
-    patterns: Trie,
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    places: Vec<Option<Bound>>,
+    vacant: Vec<u32>,
+    made: u64,
 }
 
 impl Bindings {
-    pub(super) fn new(kind: ExchangeKind) -> Bindings {
-        Bindings {
-            kind,
-            ordered: BTreeMap::new(),
-            patterns: Trie::default(),
-        }
+    pub fn get(&self, at: u32) -> &Bound {
+        let place = self.places[at as usize].as_ref();
+        place.expect("what is on a list is there")
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ordered.len()
+    fn get_mut(&mut self, at: u32) -> &mut Bound {
+        let place = self.places[at as usize].as_mut();
+        place.expect("what is on a list is there")
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ordered.is_empty()
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
-        self.ordered.values()
-    }
-
-    /// Where those lead whose pattern is this text, in order.
-    pub fn of_pattern(&self, pattern: &str) -> impl Iterator<Item = Destination> {
-        let entries = self.patterns.at(self.path(pattern)).iter();
-        entries.map(|(_, to)| *to)
-    }
-
-    /// Where those lead whose topic pattern takes the key, in order. In a topic exchange only.
-    pub fn of_topic(&self, key: &str) -> impl Iterator<Item = Destination> {
-        self.patterns.taking(key).into_iter().map(|(_, to)| to)
-    }
-
-    fn path<'a>(&self, pattern: &'a str) -> Path<'a> {
-        match self.kind {
-            ExchangeKind::Topic => Path::Words(pattern),
-            _ => Path::Whole(pattern),
-        }
-    }
-
-    /// The number of a binding that is there. `leading`: those that lead where it leads; whichever list is shorter is looked through.
-    pub(super) fn find(&self, id: ExchangeId, binding: &Binding, leading: &Leading) -> Option<u64> {
-        let alike = self.patterns.at(self.path(&binding.pattern));
-        let is_it = |number: &u64| {
-            let there = self.ordered.get(number);
-            there.is_some_and(|there| there.is_alike(binding))
+    /// Makes a binding, which is on no list yet.
+    pub fn add(&mut self, from: ExchangeId, binding: Binding, node: u32) -> u32 {
+        self.made += 1;
+        let alone = Link {
+            before: NONE,
+            after: NONE,
         };
-        if leading.len() < alike.len() {
-            let own = leading.iter().filter(|(from, _)| *from == id);
-            own.map(|(_, number)| *number).find(is_it)
+        let bound = Some(Bound {
+            from,
+            binding,
+            number: self.made,
+            node,
+            links: [alone; 3],
+        });
+        match self.vacant.pop() {
+            Some(at) => {
+                self.places[at as usize] = bound;
+                at
+            }
+            None => {
+                self.places.push(bound);
+                self.places.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Forgets a binding that was taken off its lists.
+    pub fn remove(&mut self, at: u32) {
+        self.places[at as usize] = None;
+        self.vacant.push(at);
+        if self.vacant.len() == self.places.len() {
+            self.places = Vec::new();
+            self.vacant = Vec::new();
+        }
+    }
+
+    /// Puts a binding at the end of a list.
+    pub fn push(&mut self, of: Of, list: &mut List, at: u32) {
+        self.get_mut(at).links[of as usize].before = list.last;
+        if list.last == NONE {
+            list.first = at;
         } else {
-            let own = alike.iter().filter(|(_, to)| *to == binding.to);
-            own.map(|(number, _)| *number).find(is_it)
+            self.get_mut(list.last).links[of as usize].after = at;
         }
+        list.last = at;
+        list.len += 1;
     }
 
-    pub(super) fn add(&mut self, number: u64, binding: Binding) {
-        let path = self.path(&binding.pattern);
-        self.patterns.add(path, (number, binding.to));
-        self.ordered.insert(number, binding);
-    }
-
-    pub(super) fn remove(&mut self, number: u64) {
-        if let Some(binding) = self.ordered.remove(&number) {
-            let path = self.path(&binding.pattern);
-            self.patterns.remove(path, number);
+    /// Takes a binding off a list.
+    pub fn unlink(&mut self, of: Of, list: &mut List, at: u32) {
+        let Link { before, after } = self.get(at).links[of as usize];
+        if before == NONE {
+            list.first = after;
+        } else {
+            self.get_mut(before).links[of as usize].after = after;
         }
+        if after == NONE {
+            list.last = before;
+        } else {
+            self.get_mut(after).links[of as usize].before = before;
+        }
+        list.len -= 1;
     }
 
-    /// The numbers with where they lead, to undo them all.
-    pub(super) fn into_numbered(self) -> impl Iterator<Item = (u64, Destination)> {
-        let numbers: Vec<(u64, Destination)> = (self.ordered.iter())
-            .map(|(number, binding)| (*number, binding.to))
-            .collect();
-        numbers.into_iter()
+    /// A list in its order: places and bindings.
+    pub fn iter(&self, of: Of, list: List) -> impl Iterator<Item = (u32, &Bound)> {
+        let mut next = list.first;
+        std::iter::from_fn(move || {
+            let at = (next != NONE).then_some(next)?;
+            let bound = self.get(at);
+            next = bound.links[of as usize].after;
+            Some((at, bound))
+        })
     }
 }

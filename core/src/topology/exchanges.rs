@@ -1,14 +1,16 @@
 //! The exchanges' part of what exists: declaring, binding, and what goes when one of the ends goes.
 
+use crate::model::collections::sorted;
 use crate::model::limits::{BINDINGS_MAX, EXCHANGES_MAX};
 use crate::model::{
     Binding, Destination, Error, ErrorKind, ExchangeId, ExchangeKind, Result, check_name, quoted,
 };
 
-use super::Topology;
-use super::bindings::{Bindings, Leading};
+use super::bindings::{List, NONE, Of};
+use super::patterns::{Path, Patterns};
+use super::{DeclaredQueue, Registry, Topology};
 
-/// An exchange with its bindings.
+/// An exchange.
 #[derive(Debug)]
 pub struct DeclaredExchange {
     /// Its name.
@@ -17,9 +19,9 @@ pub struct DeclaredExchange {
     pub kind: ExchangeKind,
     /// The name of the exchange that gets what no binding takes.
     pub alternate: Option<String>,
-    /// Where it leads.
-    pub bindings: Bindings,
-    pub(super) leading: Leading,
+    bindings: List,
+    patterns: Patterns,
+    leading: List,
 }
 
 impl DeclaredExchange {
@@ -27,13 +29,30 @@ impl DeclaredExchange {
         name: &str,
         kind: ExchangeKind,
         alternate: Option<String>,
+        seed: u64,
     ) -> DeclaredExchange {
         DeclaredExchange {
             name: name.to_owned(),
             kind,
             alternate,
-            bindings: Bindings::new(kind),
-            leading: Leading::new(),
+            bindings: List::default(),
+            patterns: Patterns::new(seed),
+            leading: List::default(),
+        }
+    }
+
+    fn path<'a>(&self, pattern: &'a str) -> Path<'a> {
+        match self.kind {
+            ExchangeKind::Topic => Path::Words(pattern),
+            _ => Path::Whole(pattern),
+        }
+    }
+
+    /// The bindings with exactly this pattern.
+    fn of_pattern(&self, pattern: &str) -> List {
+        match self.patterns.at(self.path(pattern)) {
+            NONE => List::default(),
+            node => self.patterns.list(node),
         }
     }
 }
@@ -91,39 +110,78 @@ impl Topology {
         kind: ExchangeKind,
         alternate: Option<String>,
     ) {
-        let exchange = DeclaredExchange::new(name, kind, alternate);
+        let exchange = DeclaredExchange::new(name, kind, alternate, self.seed);
         self.exchanges.fill(id.index, id.generation, exchange);
         self.exchange_names.insert(name.to_owned(), id);
     }
 
     /// Takes an exchange, its bindings, and those that lead to it away.
     pub fn remove_exchange(&mut self, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.vacate(id.index, id.generation) else {
-            return;
-        };
-        self.exchange_names.remove(&exchange.name);
-        for (number, to) in exchange.bindings.into_numbered() {
-            if let Some(leading) = self.leading_mut(to) {
-                leading.remove(&(id, number));
-            }
+        while let Ok(exchange) = self.exchange(id)
+            && exchange.bindings.first != NONE
+        {
+            self.remove_binding(exchange.bindings.first);
         }
-        self.unlead(&exchange.leading);
+        self.unlead(Destination::Exchange(id));
+        if let Some(exchange) = self.exchanges.vacate(id.index, id.generation) {
+            self.exchange_names.remove(&exchange.name);
+        }
     }
 
-    /// Takes bindings away whose end has gone.
-    pub(super) fn unlead(&mut self, leading: &Leading) {
-        for (from, number) in leading.iter() {
-            if let Some(exchange) = self.exchanges.get_mut(from.index, from.generation) {
-                exchange.bindings.remove(*number);
+    /// Takes the bindings away that lead to an end.
+    pub(super) fn unlead(&mut self, to: Destination) {
+        while let Some(leading) = self.leading_mut(to)
+            && leading.first != NONE
+        {
+            let first = leading.first;
+            self.remove_binding(first);
+        }
+    }
+
+    /// The bindings that may take a key, in the order in which they were made: by pattern in a direct or topic exchange, all of any other.
+    pub fn each_candidate(
+        &self,
+        exchange: &DeclaredExchange,
+        key: &str,
+        take: &mut dyn FnMut(&Binding),
+    ) {
+        match exchange.kind {
+            ExchangeKind::Topic => {
+                let mut found = Vec::new();
+                let lists = exchange.patterns.taking(key);
+                for list in &lists {
+                    let bindings = self.bindings.iter(Of::Pattern, *list);
+                    found.extend(bindings.map(|(at, bound)| (bound.number, at)));
+                }
+                if lists.len() > 1 {
+                    found = sorted(found);
+                }
+                for (_, at) in found {
+                    take(&self.bindings.get(at).binding);
+                }
+            }
+            ExchangeKind::Direct => {
+                let list = exchange.of_pattern(key);
+                let bindings = self.bindings.iter(Of::Pattern, list);
+                bindings.for_each(|(_, bound)| take(&bound.binding));
+            }
+            ExchangeKind::Fanout | ExchangeKind::Headers => {
+                self.each_binding(exchange, take);
             }
         }
+    }
+
+    /// All bindings of an exchange, in the order in which they were made.
+    pub fn each_binding(&self, exchange: &DeclaredExchange, take: &mut dyn FnMut(&Binding)) {
+        let bindings = self.bindings.iter(Of::Exchange, exchange.bindings);
+        bindings.for_each(|(_, bound)| take(&bound.binding));
     }
 
     /// Whether the binding may be made, and whether it is new. Errors: `NotFound`, `InvalidArgument`.
     pub fn check_binding(&self, id: ExchangeId, binding: &Binding) -> Result<bool> {
         let there = self.find_binding(id, binding)?;
         let exchange = self.exchange(id)?;
-        if there.is_none() && exchange.bindings.len() >= BINDINGS_MAX {
+        if there.is_none() && exchange.bindings.len as usize >= BINDINGS_MAX {
             return Err(Error::invalid(format!(
                 "exchange {} has {BINDINGS_MAX} bindings, the most there can be",
                 quoted(&exchange.name)
@@ -132,8 +190,8 @@ impl Topology {
         Ok(there.is_none())
     }
 
-    /// The number of a binding, if it is there. Errors: as for `check_binding`.
-    pub fn find_binding(&self, id: ExchangeId, binding: &Binding) -> Result<Option<u64>> {
+    /// The place of a binding, if it is there. Errors: as for `check_binding`.
+    fn find_binding(&self, id: ExchangeId, binding: &Binding) -> Result<Option<u32>> {
         let exchange = self.exchange(id)?;
         let default = Topology::DEFAULT_EXCHANGE;
         if id == default || binding.to == Destination::Exchange(default) {
@@ -150,49 +208,84 @@ impl Topology {
             )));
         }
         let leading = match binding.to {
-            Destination::Queue(queue) => &self.queue(queue)?.leading,
-            Destination::Exchange(other) => &self.exchange(other)?.leading,
+            Destination::Queue(queue) => self.queue(queue)?.leading,
+            Destination::Exchange(other) => self.exchange(other)?.leading,
         };
-        Ok(exchange.bindings.find(id, binding, leading))
+        let alike = exchange.of_pattern(&binding.pattern);
+        // Whichever list is shorter.
+        let (of, list) = if leading.len < alike.len {
+            (Of::End, leading)
+        } else {
+            (Of::Pattern, alike)
+        };
+        let mut there = self.bindings.iter(of, list);
+        let it = there.find(|(_, bound)| bound.from == id && bound.binding.is_alike(binding));
+        Ok(it.map(|(at, _)| at))
     }
 
     /// Makes a binding whose ends exist.
     pub fn bind(&mut self, id: ExchangeId, binding: Binding) {
-        let number = self.next_binding;
-        let Some(leading) = self.leading_mut(binding.to) else {
+        let to = binding.to;
+        if self.leading_mut(to).is_none() {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(id.index, id.generation) else {
             return;
         };
-        leading.insert((id, number));
-        self.next_binding += 1;
-        if let Some(exchange) = self.exchanges.get_mut(id.index, id.generation) {
-            exchange.bindings.add(number, binding);
+        let path = exchange.path(&binding.pattern);
+        let node = exchange.patterns.reach(path);
+        let at = self.bindings.add(id, binding, node);
+        let bindings = &mut self.bindings;
+        bindings.push(Of::Exchange, &mut exchange.bindings, at);
+        bindings.push(Of::Pattern, exchange.patterns.list_mut(node), at);
+        if let Some(leading) = leading_mut(&mut self.queues, &mut self.exchanges, to) {
+            bindings.push(Of::End, leading, at);
         }
     }
 
     /// Takes a binding away; false if there is none. Errors: as for `check_binding`.
     pub fn unbind(&mut self, id: ExchangeId, binding: &Binding) -> Result<bool> {
-        let Some(number) = self.find_binding(id, binding)? else {
-            return Ok(false);
-        };
-        if let Some(exchange) = self.exchanges.get_mut(id.index, id.generation) {
-            exchange.bindings.remove(number);
+        let there = self.find_binding(id, binding)?;
+        if let Some(at) = there {
+            self.remove_binding(at);
         }
-        if let Some(leading) = self.leading_mut(binding.to) {
-            leading.remove(&(id, number));
-        }
-        Ok(true)
+        Ok(there.is_some())
     }
 
-    fn leading_mut(&mut self, to: Destination) -> Option<&mut Leading> {
-        match to {
-            Destination::Queue(id) => {
-                let queue = self.queues.get_mut(id.index, id.generation)?;
-                Some(&mut queue.leading)
-            }
-            Destination::Exchange(id) => {
-                let exchange = self.exchanges.get_mut(id.index, id.generation)?;
-                Some(&mut exchange.leading)
-            }
+    fn remove_binding(&mut self, at: u32) {
+        let bindings = &mut self.bindings;
+        let bound = bindings.get(at);
+        let (from, to, node) = (bound.from, bound.binding.to, bound.node);
+        if let Some(exchange) = self.exchanges.get_mut(from.index, from.generation) {
+            bindings.unlink(Of::Exchange, &mut exchange.bindings, at);
+            bindings.unlink(Of::Pattern, exchange.patterns.list_mut(node), at);
+            exchange.patterns.prune(node);
+        }
+        if let Some(leading) = leading_mut(&mut self.queues, &mut self.exchanges, to) {
+            bindings.unlink(Of::End, leading, at);
+        }
+        bindings.remove(at);
+    }
+
+    fn leading_mut(&mut self, to: Destination) -> Option<&mut List> {
+        leading_mut(&mut self.queues, &mut self.exchanges, to)
+    }
+}
+
+/// The bindings that lead to an end, if it is there.
+fn leading_mut<'a>(
+    queues: &'a mut Registry<DeclaredQueue>,
+    exchanges: &'a mut Registry<DeclaredExchange>,
+    to: Destination,
+) -> Option<&'a mut List> {
+    match to {
+        Destination::Queue(id) => {
+            let queue = queues.get_mut(id.index, id.generation)?;
+            Some(&mut queue.leading)
+        }
+        Destination::Exchange(id) => {
+            let exchange = exchanges.get_mut(id.index, id.generation)?;
+            Some(&mut exchange.leading)
         }
     }
 }

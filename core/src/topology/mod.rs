@@ -5,18 +5,17 @@
 
 mod bindings;
 mod exchanges;
+mod patterns;
 mod registry;
-mod trie;
 
 use crate::model::collections::BTreeMap;
 use crate::model::limits::QUEUES_MAX;
 use crate::model::{
-    Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name,
+    Destination, Error, ErrorKind, ExchangeId, ExchangeKind, QueueId, QueueSpec, Result, check_name,
 };
 
-use bindings::Leading;
+use bindings::{Bindings, List};
 
-pub use bindings::Bindings;
 pub use exchanges::DeclaredExchange;
 pub use registry::Registry;
 
@@ -27,7 +26,7 @@ pub struct DeclaredQueue {
     pub name: String,
     /// Its options in force.
     pub spec: QueueSpec,
-    leading: Leading,
+    leading: List,
 }
 
 /// All queues and exchanges.
@@ -38,24 +37,25 @@ pub struct Topology {
     exchanges: Registry<DeclaredExchange>,
     exchange_names: BTreeMap<String, ExchangeId>,
     default_exchange: DeclaredExchange,
-    /// Grows with every binding, so that their order is that in which they were made.
-    next_binding: u64,
+    bindings: Bindings,
+    seed: u64,
 }
 
-impl Default for Topology {
-    fn default() -> Self {
+impl Topology {
+    /// Nothing but the default exchange. The seed spreads the index of bindings; what is found does not depend on it.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Topology {
         Topology {
             queues: Registry::default(),
             queue_names: BTreeMap::new(),
             exchanges: Registry::default(),
             exchange_names: BTreeMap::new(),
-            default_exchange: DeclaredExchange::new("", ExchangeKind::Direct, None),
-            next_binding: 0,
+            default_exchange: DeclaredExchange::new("", ExchangeKind::Direct, None, seed),
+            bindings: Bindings::default(),
+            seed,
         }
     }
-}
 
-impl Topology {
     /// The queue of this name.
     #[must_use]
     pub fn queue_named(&self, name: &str) -> Option<QueueId> {
@@ -121,7 +121,7 @@ impl Topology {
         let queue = DeclaredQueue {
             name: name.to_owned(),
             spec,
-            leading: Leading::new(),
+            leading: List::default(),
         };
         self.queues.fill(id.index, id.generation, queue);
         self.queue_names.insert(name.to_owned(), id);
@@ -136,9 +136,9 @@ impl Topology {
 
     /// Takes a queue and the bindings that lead to it away.
     pub fn remove_queue(&mut self, id: QueueId) {
+        self.unlead(Destination::Queue(id));
         if let Some(queue) = self.queues.vacate(id.index, id.generation) {
             self.queue_names.remove(&queue.name);
-            self.unlead(&queue.leading);
         }
     }
 
