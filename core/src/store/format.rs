@@ -1,10 +1,11 @@
 //! Bytes. The only file that knows offsets.
 //!
 //! A frame is: checksum (8 bytes), length of the body (4), LSN (8), body. Integers are little-endian. The checksum is XXH3-64 over everything behind it, seeded with
-//! the file's number and the frame's offset, so that old, shifted or zero bytes never verify. The body is a list of records in postcard's encoding, one after another.
+//! the file's number and the frame's offset, so that old, shifted or zero bytes never verify. The body is a list of records, one after another, as `encoding` has them.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::encoding::{Source, Stored};
 use super::record::Record;
 
 const CHECKSUM_BYTES: usize = 8;
@@ -17,9 +18,9 @@ fn seed(file: u64, offset: u64) -> u64 {
     file.rotate_left(40) ^ offset
 }
 
-/// Appends a record to a frame's body. Plain values into memory cannot fail.
-pub(super) fn encode(record: &Record, body: Vec<u8>) -> Vec<u8> {
-    postcard::to_extend(record, body).expect("plain values encode into memory")
+/// Appends a record to a frame's body.
+pub(super) fn encode(record: &Record, body: &mut Vec<u8>) {
+    record.put(body);
 }
 
 /// Appends the frame to `out`.
@@ -60,14 +61,13 @@ pub(super) fn open(bytes: &[u8], file: u64, offset: usize) -> Option<Frame<'_>> 
 }
 
 /// The records of a frame's body; `None` if they do not decode.
-pub(super) fn decode(mut body: &[u8]) -> Option<Vec<Record>> {
+pub(super) fn decode(body: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::new();
-    while !body.is_empty() {
-        let (record, rest) = postcard::take_from_bytes(body).ok()?;
-        records.push(record);
-        body = rest;
+    let mut source = Source::new(body);
+    while !source.is_at_end() {
+        records.push(Record::take(&mut source));
     }
-    Some(records)
+    (!source.is_bad()).then_some(records)
 }
 
 #[cfg(test)]
@@ -81,7 +81,9 @@ mod tests {
             message: MessageId(7),
             cause: Departure::Acked,
         };
-        let body = encode(&record, encode(&record, Vec::new()));
+        let mut body = Vec::new();
+        encode(&record, &mut body);
+        encode(&record, &mut body);
         let mut bytes = Vec::new();
         seal(&body, 3, 1, 0, &mut bytes);
         let frame = open(&bytes, 1, 0).expect("it verifies");

@@ -116,7 +116,7 @@ impl Log {
 
     /// Adds a record to the frame.
     pub fn add(&mut self, record: &Record) {
-        self.frame = format::encode(record, std::mem::take(&mut self.frame));
+        format::encode(record, &mut self.frame);
     }
 
     /// Closes the frame, if it holds anything, and gives the LSN of the last frame.

@@ -5,6 +5,7 @@
 //!
 //! This is the first, simple log: one file that begins with a snapshot, written anew at each opening. Segments, reclaim and checkpoints come with the durable store.
 
+mod encoding;
 mod format;
 mod log;
 mod record;
