@@ -152,7 +152,8 @@ const CALLS = {
     { headers: wide },
     { headers: { a: cyclicList } },
     { headers: { a: "x".repeat(70_000) } },
-    { dedupId: "a" },
+    { dedupId: 5 },
+    { dedupId: LONE },
     { timeuot: 5 },
   ].flatMap((options) => [
     () => queue.produce("a", options),

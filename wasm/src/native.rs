@@ -155,13 +155,9 @@ impl Native {
         wait_ms: f64,
     ) -> u32 {
         let (first, second) = self.scratch[..properties + body].split_at(properties);
-        let properties = match properties_from(first) {
-            Ok(properties) => properties,
-            Err(error) => return self.results.store(Err(error)),
-        };
         let message = Outgoing {
             body: Body::from(second),
-            properties,
+            properties: properties_from(first),
             priority: level as u8,
             delay: span(delay),
             ttl: span(ttl),
@@ -201,13 +197,12 @@ impl Native {
         wait_ms: f64,
     ) -> u32 {
         let mut reader = Reader::new(&self.scratch[..length]);
-        let messages: Result<Vec<Outgoing>> = (0..count).map(|_| reader.message()).collect();
-        let command = messages.map(|messages| Command::ProduceMany {
+        let command = Command::ProduceMany {
             queue: QueueId { index, generation },
-            messages,
+            messages: (0..count).map(|_| reader.message()).collect(),
             wait: wait(time(now), wait_ms),
-        });
-        self.run_read(now, command)
+        };
+        self.run(now, command)
     }
 
     /// Takes the next message.
@@ -330,26 +325,26 @@ impl Native {
     /// The scratch memory holds `count` tokens.
     pub fn ack_many(&mut self, now: f64, count: usize) -> u32 {
         let mut reader = Reader::new(&self.scratch);
-        let tokens: Result<Vec<_>> = (0..count).map(|_| reader.token()).collect();
-        self.run_read(now, tokens.map(|tokens| Command::AckMany { tokens }))
+        let tokens = (0..count).map(|_| reader.token()).collect();
+        self.run(now, Command::AckMany { tokens })
     }
 
     /// The scratch memory holds a token, then the reason. `verb`: 0 nack, 1 reject, 2 release, 3 extend, 4 keep (`ms` 1) or not any more (0); `ms`: delay or extension;
     /// `reason`: its length, negative for none.
     pub fn settle(&mut self, now: f64, verb: u32, ms: f64, reason: i32) -> u32 {
         let command = self.settlement(verb, ms, reason);
-        self.run_read(now, command)
+        self.run(now, command)
     }
 }
 
 impl Native {
-    fn settlement(&self, verb: u32, ms: f64, reason: i32) -> Result<Command> {
-        let token = Reader::new(&self.scratch).token()?;
+    fn settlement(&self, verb: u32, ms: f64, reason: i32) -> Command {
+        let token = Reader::new(&self.scratch).token();
         let reason = usize::try_from(reason).ok().map(|length| {
             let from = ferrymq_core::model::Token::BYTES;
             String::from_utf8_lossy(&self.scratch[from..from + length]).into_owned()
         });
-        Ok(match verb {
+        match verb {
             0 => Command::Nack {
                 token,
                 delay: span(ms),
@@ -365,14 +360,6 @@ impl Native {
                 token,
                 kept: ms > 0.0,
             },
-        })
-    }
-
-    /// As `run`, for a command that was read from the scratch memory.
-    pub(crate) fn run_read(&mut self, now: f64, command: Result<Command>) -> u32 {
-        match command {
-            Ok(command) => self.run(now, command),
-            Err(error) => self.results.store(Err(error)),
         }
     }
 

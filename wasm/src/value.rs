@@ -2,17 +2,17 @@
 //! option, so that values are taken as they come: the core's own deserialisation takes all forms that a person may write, and would be a twentieth of the module.
 
 use ferrymq_core::model::{
-    Backoff, DeadLetter, Dispatch, Durability, HeaderValue, Overflow, QueueOptions, Result, Span,
+    Backoff, DeadLetter, Dispatch, Durability, HeaderValue, Overflow, QueueOptions, Span,
 };
 
 use crate::wire::Reader;
 
-/// Errors: `InvalidArgument` when the bytes are not TypeScript's.
-pub fn options_from(mut reader: Reader<'_>) -> Result<QueueOptions> {
+/// The options that TypeScript wrote.
+pub fn options_from(mut reader: Reader<'_>) -> QueueOptions {
     let mut options = QueueOptions::default();
     while !reader.is_empty() {
-        let place = reader.byte()?;
-        let value = reader.value()?;
+        let place = reader.byte();
+        let value = reader.value();
         match place {
             0 => options.capacity = Some(long(&value)),
             1 => options.capacity_bytes = Some(long(&value)),
@@ -33,7 +33,7 @@ pub fn options_from(mut reader: Reader<'_>) -> Result<QueueOptions> {
             _ => options.auto_delete = Some(flag(&value)),
         }
     }
-    Ok(options)
+    options
 }
 
 /// A number; null is none.

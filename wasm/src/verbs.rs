@@ -1,7 +1,7 @@
 //! One broker: the calls beside a message's way.
 
 use ferrymq_core::engine::{Answer, Command, Operation, Reply};
-use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId, Result};
+use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::time;
@@ -16,23 +16,20 @@ impl Native {
     /// Declares a queue, or finds it. The scratch memory holds its name and options in `length` bytes.
     pub fn declare_queue(&mut self, now: f64, length: usize, create: bool) -> u32 {
         let mut reader = Reader::new(&self.scratch[..length]);
-        let command = reader.text().and_then(|name| {
-            Ok(Command::DeclareQueue {
-                name,
-                options: options_from(reader)?,
-                create,
-                session: self.session,
-            })
-        });
-        self.run_read(now, command)
+        let command = Command::DeclareQueue {
+            name: reader.text(),
+            options: options_from(reader),
+            create,
+            session: self.session,
+        };
+        self.run(now, command)
     }
 
     /// Changes options. The scratch memory holds them in `length` bytes.
     pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, length: usize) -> u32 {
         let queue = QueueId { index, generation };
         let options = options_from(Reader::new(&self.scratch[..length]));
-        let command = options.map(|options| Command::AlterQueue { queue, options });
-        self.run_read(now, command)
+        self.run(now, Command::AlterQueue { queue, options })
     }
 
     /// `verb`: 0 delete, 1 purge, 2 size, 3 statistics, 4 peek at `max`, 5 redrive at most `max` (not a number: all).
@@ -114,15 +111,13 @@ impl Native {
             _ => None,
         };
         let mut reader = Reader::new(&self.scratch[..length]);
-        let command = reader.text().and_then(|name| {
-            Ok(Command::DeclareExchange {
-                name,
-                kind,
-                alternate: (!reader.is_empty()).then(|| reader.text()).transpose()?,
-                create,
-            })
-        });
-        self.run_read(now, command)
+        let command = Command::DeclareExchange {
+            name: reader.text(),
+            kind,
+            alternate: (!reader.is_empty()).then(|| reader.text()),
+            create,
+        };
+        self.run(now, command)
     }
 
     /// Removes an exchange.
@@ -133,42 +128,39 @@ impl Native {
 
     /// The scratch memory holds a binding in `length` bytes: makes it, or takes it away.
     pub fn bind(&mut self, now: f64, length: usize, remove: bool) -> u32 {
-        let read = Reader::new(&self.scratch[..length]).binding();
-        let command = read.map(|(exchange, binding)| {
-            if remove {
-                Command::Unbind { exchange, binding }
-            } else {
-                Command::Bind { exchange, binding }
-            }
-        });
-        self.run_read(now, command)
+        let (exchange, binding) = Reader::new(&self.scratch[..length]).binding();
+        let command = if remove {
+            Command::Unbind { exchange, binding }
+        } else {
+            Command::Bind { exchange, binding }
+        };
+        self.run(now, command)
     }
 
     /// The scratch memory holds one publish as a transaction has it.
     pub fn publish(&mut self, now: f64, length: usize) -> u32 {
-        let command = Reader::new(&self.scratch[..length]).operation();
-        let command = command.map(|operation| match operation {
-            Operation::Publish {
-                exchange,
-                key,
-                message,
-                mandatory,
-            } => Command::Publish {
-                exchange,
-                key,
-                message,
-                mandatory,
-            },
-            _ => unreachable!("exchange.ts writes a publish"),
-        });
-        self.run_read(now, command)
+        let Operation::Publish {
+            exchange,
+            key,
+            message,
+            mandatory,
+        } = Reader::new(&self.scratch[..length]).operation()
+        else {
+            unreachable!("exchange.ts writes a publish");
+        };
+        let command = Command::Publish {
+            exchange,
+            key,
+            message,
+            mandatory,
+        };
+        self.run(now, command)
     }
 
     /// The scratch memory holds `count` operations in `length` bytes.
     pub fn transaction(&mut self, now: f64, length: usize, count: usize) -> u32 {
         let mut reader = Reader::new(&self.scratch[..length]);
-        let operations: Result<Vec<Operation>> = (0..count).map(|_| reader.operation()).collect();
-        let command = operations.map(|operations| Command::Transaction { operations });
-        self.run_read(now, command)
+        let operations = (0..count).map(|_| reader.operation()).collect();
+        self.run(now, Command::Transaction { operations })
     }
 }

@@ -1,12 +1,13 @@
 //! Messages, properties and transactions as bytes between TypeScript (`writer.ts`) and here. Little-endian; texts and lists carry their length
-//! before them. Private to one package, both halves of which are always of the same build: it is no format that anything keeps.
+//! before them. Private to one package, both halves of which are always of the same build: it is no format that anything keeps, and bytes that
+//! end early are a defect, which traps.
 
 use std::sync::Arc;
 
 use ferrymq_core::engine::Operation;
 use ferrymq_core::model::{
-    Binding, Body, DeliveryNo, Destination, Error, ExchangeId, HeaderValue, Headers, Match,
-    MessageId, Outgoing, Properties, QueueId, Result, Token,
+    Binding, Body, DeliveryNo, Destination, ExchangeId, HeaderValue, Headers, Match, MessageId,
+    Outgoing, Properties, QueueId, Token,
 };
 
 use crate::config::{durability, span};
@@ -39,170 +40,165 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| {
-            Error::invalid("the call's bytes end early; the two halves of ferrymq are of different builds, install it anew")
-        })?;
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
-        Ok(taken)
+        taken
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let bytes = self.take(N)?;
-        Ok(std::array::from_fn(|i| bytes[i]))
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let bytes = self.take(N);
+        std::array::from_fn(|i| bytes[i])
     }
 
-    pub fn byte(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
+    pub fn byte(&mut self) -> u8 {
+        self.array::<1>()[0]
     }
 
-    fn word(&mut self) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.array()?))
+    fn word(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
     }
 
-    fn float(&mut self) -> Result<f64> {
-        Ok(f64::from_le_bytes(self.array()?))
+    fn float(&mut self) -> f64 {
+        f64::from_le_bytes(self.array())
     }
 
-    fn long(&mut self) -> Result<i64> {
-        Ok(i64::from_le_bytes(self.array()?))
+    fn long(&mut self) -> i64 {
+        i64::from_le_bytes(self.array())
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8]> {
-        let length = self.word()? as usize;
+    fn bytes(&mut self) -> &'a [u8] {
+        let length = self.word() as usize;
         self.take(length)
     }
 
-    pub fn text(&mut self) -> Result<String> {
-        let bytes = self.bytes()?;
-        std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| Error::invalid("a text is not UTF-8; pass a well-formed string"))
+    pub fn text(&mut self) -> String {
+        String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
     /// One message: lengths, delay, ttl, priority with durability, properties, body.
-    pub fn message(&mut self) -> Result<Outgoing> {
-        let properties = self.word()? as usize;
-        let body = self.word()? as usize;
-        let delay = self.float()?;
-        let ttl = self.float()?;
-        let level = self.word()?;
-        let properties = properties_from(self.take(properties)?)?;
-        Ok(Outgoing {
-            body: Body::from(self.take(body)?),
+    pub fn message(&mut self) -> Outgoing {
+        let properties = self.word() as usize;
+        let body = self.word() as usize;
+        let delay = self.float();
+        let ttl = self.float();
+        let level = self.word();
+        let properties = properties_from(self.take(properties));
+        Outgoing {
+            body: Body::from(self.take(body)),
             properties,
             priority: level as u8,
             delay: span(delay),
             ttl: span(ttl),
             durability: durability(level >> 8),
-        })
+        }
     }
 
     /// One token, as [`crate::registers::token_words`] has it.
-    pub fn token(&mut self) -> Result<Token> {
+    pub fn token(&mut self) -> Token {
         let mut words = [0; 6];
         for word in &mut words {
-            *word = self.word()?;
+            *word = self.word();
         }
-        Ok(token_from(words))
+        token_from(words)
     }
 
     /// One step of a transaction.
-    pub fn operation(&mut self) -> Result<Operation> {
-        Ok(match self.word()? {
+    pub fn operation(&mut self) -> Operation {
+        match self.word() {
             0 => Operation::Produce {
-                queue: self.queue()?,
-                message: self.message()?,
+                queue: self.queue(),
+                message: self.message(),
             },
             1 => Operation::Publish {
-                exchange: self.exchange()?,
-                mandatory: self.word()? != 0,
-                key: self.text()?,
-                message: self.message()?,
+                exchange: self.exchange(),
+                mandatory: self.word() != 0,
+                key: self.text(),
+                message: self.message(),
             },
             _ => Operation::Ack {
-                token: self.token()?,
+                token: self.token(),
             },
-        })
+        }
     }
 
     /// An exchange and a binding of it: flags (1: to an exchange, 2: any of the headers), place and generation of both ends, pattern, headers.
-    pub fn binding(&mut self) -> Result<(ExchangeId, Binding)> {
-        let flags = self.word()?;
-        let exchange = self.exchange()?;
+    pub fn binding(&mut self) -> (ExchangeId, Binding) {
+        let flags = self.word();
+        let exchange = self.exchange();
         let to = if flags & 1 != 0 {
-            Destination::Exchange(self.exchange()?)
+            Destination::Exchange(self.exchange())
         } else {
-            Destination::Queue(self.queue()?)
+            Destination::Queue(self.queue())
         };
-        let mut binding = Binding::new(to, self.text()?);
-        binding.headers = self.map()?;
+        let mut binding = Binding::new(to, self.text());
+        binding.headers = self.map();
         if flags & 2 != 0 {
             binding.matching = Match::Any;
         }
-        Ok((exchange, binding))
+        (exchange, binding)
     }
 
-    fn exchange(&mut self) -> Result<ExchangeId> {
-        Ok(ExchangeId {
-            index: self.word()?,
-            generation: self.word()?,
-        })
+    fn exchange(&mut self) -> ExchangeId {
+        ExchangeId {
+            index: self.word(),
+            generation: self.word(),
+        }
     }
 
-    fn queue(&mut self) -> Result<QueueId> {
-        Ok(QueueId {
-            index: self.word()?,
-            generation: self.word()?,
-        })
+    fn queue(&mut self) -> QueueId {
+        QueueId {
+            index: self.word(),
+            generation: self.word(),
+        }
     }
 
-    fn properties(&mut self) -> Result<Properties> {
+    fn properties(&mut self) -> Properties {
         let mut properties = Properties::default();
         while !self.is_empty() {
-            match self.byte()? {
-                KEY => properties.key = Some(self.text()?),
-                CONTENT_TYPE => properties.content_type = Some(self.text()?),
-                CORRELATION_ID => properties.correlation_id = Some(self.text()?),
-                REPLY_TO => properties.reply_to = Some(self.text()?),
-                DEDUP_ID => properties.dedup_id = Some(self.text()?.into()),
+            match self.byte() {
+                KEY => properties.key = Some(self.text()),
+                CONTENT_TYPE => properties.content_type = Some(self.text()),
+                CORRELATION_ID => properties.correlation_id = Some(self.text()),
+                REPLY_TO => properties.reply_to = Some(self.text()),
+                DEDUP_ID => properties.dedup_id = Some(self.text().into()),
                 TEXT => properties.content_type = Some(TEXT_TYPE.to_owned()),
                 JSON => properties.content_type = Some(JSON_TYPE.to_owned()),
-                _ => properties.headers = self.map()?,
+                _ => properties.headers = self.map(),
             }
         }
-        Ok(properties)
+        properties
     }
 
-    fn map(&mut self) -> Result<Headers> {
+    fn map(&mut self) -> Headers {
         let mut headers = Headers::new();
-        for _ in 0..self.word()? {
-            let name = self.text()?;
-            headers.insert(name, self.value()?);
+        for _ in 0..self.word() {
+            let name = self.text();
+            headers.insert(name, self.value());
         }
-        Ok(headers)
+        headers
     }
 
     /// A header's value, or an option's.
-    pub fn value(&mut self) -> Result<HeaderValue> {
-        Ok(match self.byte()? {
+    pub fn value(&mut self) -> HeaderValue {
+        match self.byte() {
             0 => HeaderValue::Null,
             1 => HeaderValue::Bool(false),
             2 => HeaderValue::Bool(true),
-            3 => HeaderValue::Int(self.long()?),
-            4 => HeaderValue::Float(self.float()?),
-            5 => HeaderValue::Str(self.text()?),
-            6 => HeaderValue::Bytes(self.bytes()?.to_vec()),
-            7 => HeaderValue::Timestamp(self.long()?),
+            3 => HeaderValue::Int(self.long()),
+            4 => HeaderValue::Float(self.float()),
+            5 => HeaderValue::Str(self.text()),
+            6 => HeaderValue::Bytes(self.bytes().to_vec()),
+            7 => HeaderValue::Timestamp(self.long()),
             8 => {
                 let mut values = Vec::new();
-                for _ in 0..self.word()? {
-                    values.push(self.value()?);
+                for _ in 0..self.word() {
+                    values.push(self.value());
                 }
                 HeaderValue::List(values)
             }
-            _ => HeaderValue::Map(self.map()?),
-        })
+            _ => HeaderValue::Map(self.map()),
+        }
     }
 }
 
@@ -218,12 +214,12 @@ pub fn token_from([epoch, lease, d1, d0, m1, m0]: [u32; 6]) -> Token {
 }
 
 /// Properties from their bytes; none when there are none.
-pub fn properties_from(bytes: &[u8]) -> Result<Option<Arc<Properties>>> {
+pub fn properties_from(bytes: &[u8]) -> Option<Arc<Properties>> {
     if bytes.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let properties = Reader::new(bytes).properties()?;
-    Ok((!properties.is_empty()).then(|| Arc::new(properties)))
+    let properties = Reader::new(bytes).properties();
+    (!properties.is_empty()).then(|| Arc::new(properties))
 }
 
 /// Appends properties as [`properties_from`] reads them; returns how many bytes.

@@ -162,7 +162,7 @@ export interface Consumer extends AsyncIterableIterator<Delivery, undefined> {
 /** What a handler is told beside its message. */
 export interface HandlerContext {
   /**
-   * Aborted when nobody wants the result any more: the lease was lost, the subscription's signal was aborted, its `stop` ran out of time, or the broker was
+   * Aborted when nobody wants the result any more: the subscription's signal was aborted, its `stop` ran out of time, or the broker was
    * closed. A handler that then rejects gives its message back, uncounted.
    */
   readonly signal: AbortSignal;

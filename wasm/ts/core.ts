@@ -7,7 +7,6 @@ import { FerryError, refusal } from "./errors.js";
 import { Lines } from "./log.js";
 import type { Native } from "./native/ferrymq_wasm.js";
 import { Reader } from "./reader.js";
-import { Renewals } from "./renewals.js";
 import type { Requests } from "./requests.js";
 import { Timers } from "./timers.js";
 import { Writer } from "./writer.js";
@@ -61,7 +60,6 @@ export class Core {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Lines;
-  readonly renewals: Renewals;
   /** What is made when first needed. */
   requests: Requests | undefined;
   alarms: Alarms | undefined;
@@ -93,7 +91,6 @@ export class Core {
     this.clock = clock;
     this.timers = new Timers(clock);
     this.log = new Lines(log, clock, this.timers);
-    this.renewals = new Renewals(this);
     this.#registersAt = native.registers();
     this.#look();
   }

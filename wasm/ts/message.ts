@@ -10,7 +10,6 @@ import type { Writer } from "./writer.js";
 // Places in the record; see registers.rs.
 const ID = 0;
 const PRODUCED_AT = 2;
-const DEADLINE = 4;
 const ATTEMPT = 6;
 const FLAGS = 7;
 const TOKEN = 8;
@@ -87,7 +86,9 @@ export class TakenMessage implements Message {
   }
 
   get producedAt(): number {
-    return this.#moment(PRODUCED_AT);
+    PAIR[0] = this.#word(PRODUCED_AT);
+    PAIR[1] = this.#word(PRODUCED_AT + 1);
+    return PAIR_FLOAT[0] as number;
   }
 
   get headers(): Headers {
@@ -141,19 +142,8 @@ export class TakenMessage implements Message {
     return this.#properties;
   }
 
-  #moment(place: number): number {
-    PAIR[0] = this.#word(place);
-    PAIR[1] = this.#word(place + 1);
-    return PAIR_FLOAT[0] as number;
-  }
-
   #word(place: number): number {
     return this.#words[this.#at + place] as number;
-  }
-
-  /** When the lease that was given with it ends. */
-  protected get leaseEnds(): number {
-    return this.#moment(DEADLINE);
   }
 
   /** What a delivery needs to settle itself. */
@@ -177,11 +167,6 @@ export class TakenMessage implements Message {
 export class TakenDelivery extends TakenMessage implements Delivery {
   /** Whether a verb that settles it was called. */
   settled = false;
-
-  /** When its first lease ends. */
-  get deadline(): number {
-    return this.leaseEnds;
-  }
 
   get token(): Uint8Array | undefined {
     return this.hasToken ? tokenBytes(this.words()) : undefined;

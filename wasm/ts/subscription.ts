@@ -161,7 +161,8 @@ export class SubscriptionHandle implements Subscription {
   async #run(run: Run): Promise<void> {
     const { delivery } = run;
     this.#running.add(run);
-    const release = this.#core.renewals.keep(delivery, (error) => run.abort(error));
+    // The engine renews the lease as long as the handler runs.
+    delivery.keep(true).catch(() => undefined);
     try {
       await this.#handler(delivery, run);
       await this.#settle(run, () => delivery.ack());
@@ -173,7 +174,6 @@ export class SubscriptionHandle implements Subscription {
         await this.#settle(run, () => delivery.nack({ reason }));
       }
     } finally {
-      release();
       this.#running.delete(run);
     }
   }
