@@ -152,7 +152,9 @@ const CALLS = {
     { headers: wide },
     { headers: { a: cyclicList } },
     { headers: { a: "x".repeat(70_000) } },
+    { dedupId: "" },
     { dedupId: 5 },
+    { dedupId: "i".repeat(256) },
     { dedupId: LONE },
     { timeuot: 5 },
   ].flatMap((options) => [
