@@ -109,9 +109,12 @@ impl Engine {
 
     /// When each delayed message falls due, in the order of the messages.
     fn dues(&self) -> Vec<(MessageId, Time)> {
-        let lines = self.lines.iter().flatten();
-        let delayed = lines.flat_map(|line| line.waiting.delayed.iter());
-        sorted(delayed.map(|due| (MessageId(due.id), due.at)).collect())
+        let mut dues = Vec::new();
+        for line in self.lines.iter().flatten() {
+            let delayed = &line.waiting.delayed;
+            delayed.each(&mut |due| dues.push((MessageId(due.id), due.at)));
+        }
+        sorted(dues)
     }
 
     /// When a message that waits for its time falls due, also behind its key's head; the past for every other.

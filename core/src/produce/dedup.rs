@@ -108,7 +108,6 @@ impl Remembered {
             self.first += 1;
         }
         if self.places.len() > 16 * (self.originals.len() + 1) {
-            self.originals.shrink_to(self.originals.len() * 2);
             self.rebuild();
         }
         freed

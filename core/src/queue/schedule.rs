@@ -117,30 +117,17 @@ impl Schedule {
             self.dead = self.dead.saturating_sub(1);
         }
         if self.dead > DEAD_ENTRIES_MIN && self.dead > self.len() / 2 {
-            self.tidy(live);
+            self.tidy(&live);
         }
     }
 
     #[cold]
-    fn tidy(&mut self, live: impl Fn(&Due) -> bool) {
-        self.in_order.retain(|due| live(due));
-        self.in_order.shrink_to(self.in_order.len() * 2);
-        for due in self.take_others() {
+    fn tidy(&mut self, live: &dyn Fn(&Due) -> bool) {
+        for due in self.drain() {
             if live(&due) {
-                self.push_out_of_order(due);
+                self.push(due);
             }
         }
-        self.dead = 0;
-    }
-
-    fn take_others(&mut self) -> Vec<Due> {
-        let mut others: Vec<Due> = Vec::new();
-        others.extend(self.reached.drain().map(|Reverse(due)| due));
-        self.reached.shrink_to(0);
-        if let Some(later) = self.later.take() {
-            others.extend(later.iter());
-        }
-        others
     }
 
     /// Notes that a dead entry was taken out by `pop`.
@@ -148,18 +135,28 @@ impl Schedule {
         self.dead = self.dead.saturating_sub(1);
     }
 
-    /// Every entry, dead ones included, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = Due> {
-        let reached = self.reached.iter().map(|Reverse(due)| *due);
-        let later = self.later.iter().flat_map(|later| later.iter());
-        self.in_order.iter().copied().chain(reached).chain(later)
+    /// Shows every entry, dead ones included; what came in order is first, and in order. (Iterators over all of this would be a hundredth of the WebAssembly module.)
+    pub fn each(&self, see: &mut dyn FnMut(Due)) {
+        for due in &self.in_order {
+            see(*due);
+        }
+        for Reverse(due) in &self.reached {
+            see(*due);
+        }
+        for bucket in self.later.iter().flat_map(|later| &later.buckets) {
+            for chunk in &bucket.chunks {
+                for entry in chunk {
+                    see((*entry).into());
+                }
+            }
+        }
     }
 
-    /// Takes everything out.
+    /// Takes everything out, in the order of `each`.
     pub fn drain(&mut self) -> Vec<Due> {
-        self.dead = 0;
-        let mut all: Vec<Due> = self.in_order.drain(..).collect();
-        all.extend(self.take_others());
+        let mut all = Vec::with_capacity(self.len());
+        self.each(&mut |due| all.push(due));
+        *self = Schedule::default();
         all
     }
 
@@ -287,11 +284,6 @@ impl Later {
             }
         }
     }
-
-    fn iter(&self) -> impl Iterator<Item = Due> {
-        let chunks = self.buckets.iter().flat_map(|bucket| bucket.chunks.iter());
-        chunks.flatten().map(|entry| (*entry).into())
-    }
 }
 
 #[cfg(test)]
@@ -367,7 +359,8 @@ mod tests {
                 while schedule.next() <= Time(now) {
                     prop_assert_eq!(schedule.pop(), model.pop_first());
                 }
-                let mut all: Vec<Due> = schedule.iter().collect();
+                let mut all = Vec::new();
+                schedule.each(&mut |due| all.push(due));
                 all.sort();
                 prop_assert!(all.iter().eq(model.iter()));
                 prop_assert_eq!(schedule.next(), model.first().map_or(Time::NEVER, |due| due.at));
