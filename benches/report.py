@@ -108,6 +108,8 @@ def targets(rows: list[Row], waiting: dict[str, float], package: int) -> list[Ta
     batch = find(rows, "Python", "batches", "ferrymq")
     batch_queue = find(rows, "Python", "batches", "queue.Queue")
     wake = find(rows, "Python", "wake-up", "ferrymq") / 1000
+    asked = find(rows, "Python", "request", "ferrymq")
+    hops = find(rows, "Python", "request", "queue.Queue")
     node_one = find(rows, "Node", "", "ferrymq, one at a time") / 1000
     node_batch = find(rows, "Node", "", "ferrymq, batches") / 1000
     million = Target(
@@ -121,6 +123,7 @@ def targets(rows: list[Row], waiting: dict[str, float], package: int) -> list[Ta
         times("Python, one at a time, beside queue.Queue", queue, one, 5),
         times("Python, batches of 1,000, beside queue.Queue", batch_queue, batch, 10),
         at_most("Python, wake-up of a blocked consumer (median)", wake, 100, "us"),
+        at_most("Python, request and reply, beside two queue.Queue hops", asked / hops, 3, "times"),
         at_most("Node, one at a time", node_one, 2.5, "us"),
         at_most("Node, batches of 1,000", node_batch, 0.7, "us"),
         at_most(
@@ -187,11 +190,13 @@ of rounds in which everybody had a turn; compare ratios, not absolute times: the
 
 NOTES = """
 The wake-up is the time from `produce` in one thread to the return of the blocking `consume` in
-another; the producer then waits. The memory figure counts every allocation of 1,000,000 waiting
-messages and takes off their bodies. Delayed messages fall due at random within an hour while the
-clock moves 100 ms at a time; they and the messages of ten priorities leave in another order than
-they came in, so that nearly each is read from memory that no cache holds. The size counts the WebAssembly module and its glue as they are
-shipped; with the whole public API a page loads {everything:.1f} KB.
+another; the producer then waits. A request and its reply go between two threads; beside them stand
+a hop through one queue.Queue and one back through another. The memory figure counts every
+allocation of 1,000,000 waiting messages and takes off their bodies. Delayed messages fall due at
+random within an hour while the clock moves 100 ms at a time; they and the messages of ten
+priorities leave in another order than they came in, so that nearly each is read from memory that no
+cache holds. The size counts the WebAssembly module and its glue as they are shipped; with the whole
+public API a page loads {everything:.1f} KB.
 """
 
 

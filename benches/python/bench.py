@@ -165,6 +165,45 @@ def wake_ups(times: int) -> dict[str, float]:
     }
 
 
+def round_trip(ask: Callable[[], object], serve: Callable[[], object]) -> Case:
+    """A request and its reply between this thread and one that answers."""
+
+    def run(messages: int) -> None:
+        def answer() -> None:
+            for _ in range(messages):
+                serve()
+
+        server = threading.Thread(target=answer)
+        server.start()
+        for _ in range(messages):
+            ask()
+        server.join()
+
+    return run
+
+
+def requests() -> dict[str, Case]:
+    ferry = ferrymq.open().queue("bench")
+    there: queue.Queue[bytes] = queue.Queue()
+    back: queue.Queue[bytes] = queue.Queue()
+
+    def serve() -> None:
+        request = ferry.consume(timeout=None)
+        request.reply(BODY)
+        request.ack()
+
+    def hop_and_back() -> bytes:
+        there.put(BODY)
+        return back.get()
+
+    return {
+        "ferrymq request + reply + ack": round_trip(lambda: ferry.request(BODY), serve),
+        "queue.Queue, one hop there and one back": round_trip(
+            hop_and_back, lambda: back.put(there.get())
+        ),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few messages: does it still run?")
@@ -178,6 +217,7 @@ def main() -> None:
     kombu_taken = compared({"kombu memory transport": kombu_memory}, messages // 20, 3)
     groups["one at a time"] |= kombu_taken
     groups["wake-up of a blocked consumer"] = wake_ups(100 if quick else 2000)
+    groups["request and reply"] = compared(requests(), messages // 4, 3 if quick else 9)
     for case, taken in groups.items():
         for who, nanoseconds in taken.items():
             row = {"home": "Python", "case": case, "who": who, "ns": round(nanoseconds, 1)}

@@ -86,7 +86,7 @@ fn rooms() -> Outcome<()> {
 }
 
 fn ruff() -> Outcome<()> {
-    let places = ["python", "tests/python"];
+    let places = ["python", "tests/python", "examples"];
     let ruff = || Run::new(paths::venv_bin("ruff"));
     let checked = ruff().arg("check").args(places).run();
     ruff().args(["format", "--check"]).args(places).run()?;

@@ -60,7 +60,7 @@ def main() -> None:
                 ring.enqueue(value)
                 queue.produce(value)
             elif step == "in":
-                # The printed formulas do not say what a full ring does: it would overwrite its head.
+                # The printed formulas do not say what a full ring does: tail would run over head.
                 try:
                     queue.produce(b"too many")
                 except ferrymq.QueueFull:

@@ -1,4 +1,4 @@
-"""A topic, a producer, and the consumer of a group, which prints topic, partition, offset and value.
+"""A topic, a producer, and a group's consumer that prints topic, partition, offset and value.
 
 Document: "The Fusion of Microservice Architecture and Message Queues", section 4.2 (Kafka).
 
@@ -19,7 +19,7 @@ def publish(topic: ferrymq.Exchange, message: str) -> None:
 
 
 def consume(group: ferrymq.Queue) -> None:
-    """Print what waits for the group. The document's loop has no end; this one ends when it is empty."""
+    """Print what waits for the group. The document's loop has no end; this one has."""
     while (message := group.consume()) is not None:
         with message:
             partition, offset = 0, message.id

@@ -2,13 +2,13 @@
 
 Document: "Message Passing and Queues between Services in Microservices", section 3, step 2.
 
-The document names four formats and leaves it to the services to know which one comes. A message says
-so itself.
+The document names four formats and leaves it to the services to know which one comes. A message
+says so itself.
 """
 
 import struct
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import ferrymq
 

@@ -4,8 +4,8 @@ Document: "Message Passing and Queues between Services in Microservices", sectio
 of section 6 (errors and exceptions).
 
 The document's receiver never acknowledges, so that its broker sends everything again, and it ends
-with the first body that is no JSON. Here a message that is not acked comes back too (that is shown),
-a handler that fails gets the message again, and what can never be read goes to the dead letters.
+with the first body that is no JSON. Here a message that is not acked comes back too (that is
+shown), a handler that fails gets it again, and what can never be read goes to the dead letters.
 """
 
 import ferrymq
