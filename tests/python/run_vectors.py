@@ -71,7 +71,7 @@ def waits(scenario: Mapping[str, Any]) -> bool:
         return True
     return any(
         step.get("expect") == "pending"
-        or step["do"] == "result"
+        or step["do"] in ("result", "request", "subscribe_bus", "publish_bus")
         or (step.get("options") or {}).get("timeout", 0) != 0
         for step in scenario["steps"]
     )
@@ -122,7 +122,8 @@ async def _drive_aio(scenario: Mapping[str, Any]) -> None:
                 else:
                     task = asyncio.create_task(world.perform(step))
                     started.append(task)
-                    await settled(task)
+                    # An event takes turns of the loop on its way: this step counts them itself.
+                    await (asyncio.wait([task]) if step["do"] == "bus_events" else settled(task))
                     if world.is_manual and step["do"] in DECLARING and not task.done():
                         world.testing.disk.sync()
                         await settled(task)

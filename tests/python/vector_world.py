@@ -5,6 +5,7 @@ The steps are written once, as coroutines: through the sync API nothing in them 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -48,6 +49,12 @@ FIELDS = {
     "bind": "exchange! queue to_exchange pattern headers match",
     "unbind": "exchange! queue to_exchange pattern headers match",
     "publish": "exchange! key body! options",
+    "request": "queue! body! options",
+    "reply": "delivery! body! options",
+    "subscribe_bus": "pattern! options",
+    "unsubscribe_bus": "subscription!",
+    "publish_bus": "topic! body! options",
+    "bus_events": "subscription!",
     "transaction": "ops!",
     "stats": "queue!",
     "queues": "",
@@ -62,6 +69,9 @@ FIELDS = {
 
 # Steps that declare: on a manual disk the runner completes their sync.
 DECLARING = {"queue", "alter", "delete_queue", "exchange", "delete_exchange", "bind", "unbind"}
+
+# Turns of the event loop without an event, after which none is on its way.
+QUIET_TURNS = 12
 
 COMMON = {"do", "at", "as", "expect", "error"}
 
@@ -104,6 +114,7 @@ class World:
         self.queues: dict[str, Any] = {}
         self.exchanges: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
+        self.subscriptions: dict[str, tuple[Any, list[Any]]] = {}
 
     async def perform(self, step: Mapping[str, Any]) -> Any:
         """The step's result, or what it raises."""
@@ -124,6 +135,12 @@ class World:
             "publish": self.publish,
             "transaction": self.transaction,
             "queues": self.names,
+            "request": self.request,
+            "reply": self.reply,
+            "subscribe_bus": self.subscribe_bus,
+            "unsubscribe_bus": self.unsubscribe_bus,
+            "publish_bus": self.publish_bus,
+            "bus_events": self.bus_events,
         }
         verb = step["do"]
         if verb in steps:
@@ -267,6 +284,46 @@ class World:
             return None
         queue = await self.queue(deliveries[0].queue)
         return await value(queue.ack_many(deliveries))
+
+    async def request(self, step: Mapping[str, Any]) -> Any:
+        queue = await self.queue(step["queue"])
+        arguments = body_arguments(step["body"]) | call_options(step.get("options", {}))
+        return await value(queue.request(**arguments))
+
+    async def reply(self, step: Mapping[str, Any]) -> Any:
+        arguments = body_arguments(step["body"]) | call_options(step.get("options", {}))
+        return await value(self.delivery(step["delivery"]).reply(**arguments))
+
+    async def subscribe_bus(self, step: Mapping[str, Any]) -> None:
+        events: list[Any] = []
+
+        async def handler(event: Any) -> None:
+            events.append(event)
+
+        bus = await self.broker.bus()
+        subscribed = await bus.subscribe(step["pattern"], handler, **step.get("options", {}))
+        self.subscriptions[step["as"]] = (subscribed, events)
+
+    async def unsubscribe_bus(self, step: Mapping[str, Any]) -> None:
+        subscribed, _events = self.subscriptions.pop(step["subscription"])
+        await subscribed.stop()
+
+    async def publish_bus(self, step: Mapping[str, Any]) -> Any:
+        bus = await self.broker.bus()
+        arguments = body_arguments(step["body"]) | call_options(step.get("options", {}))
+        return await bus.publish(step["topic"], **arguments)
+
+    async def bus_events(self, step: Mapping[str, Any]) -> Any:
+        _subscribed, events = self.subscriptions[step["subscription"]]
+        # An event takes turns of the loop on its way: quiet is when none came for as many.
+        quiet = 0
+        while quiet < QUIET_TURNS:
+            before = len(events)
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(events) == before else 0
+        taken = events[:]
+        events.clear()
+        return taken
 
     async def bind(self, step: Mapping[str, Any]) -> Any:
         exchange = await self.exchange(step["exchange"])

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod broker;
+mod bus;
 mod clock;
 mod consumers;
 mod handles;
@@ -18,9 +19,19 @@ mod timer;
 mod watching;
 
 pub use broker::{Broker, Options, Started};
+pub use bus::{Bus, BusSubscription};
 pub use consumers::{Consumer, ConsumerOptions};
 pub use handles::{Consumed, Exchange, Kept, Queue};
 pub use pending::Pending;
 pub use requests::Asked;
 pub use testing::{Storage, Testing};
 pub use watching::{Alarm, AlarmHandle, Alert, Condition};
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+/// A name that nobody else has: the prefix, and 64 random bits.
+fn random_name(prefix: &str) -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("{prefix}{random:016x}")
+}

@@ -1,13 +1,11 @@
 //! Requests and their replies. All replies of a broker come to one queue, made when first needed, which the driver itself listens on: whoever puts a reply there brings it, still under the
 //! lock, to the request that its correlation id names. No thread stands between.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Weak};
 
 use crate::engine::{Answer, Command, Notice, Noticed, Reply, Wait};
-use crate::model::limits::WAITING_CALLS_MAX;
+use crate::model::limits::{REPLIES_EXPIRE_MS, WAITING_CALLS_MAX};
 use crate::model::{
     CallId, DeadLetter, Delivery, Durability, Error, ErrorKind, Message, MessageId, Outgoing,
     Properties, QueueId, QueueOptions, Result, Span, Time,
@@ -15,7 +13,7 @@ use crate::model::{
 
 use super::pending::{Mailbox, Pending};
 use super::state::{self, State, closed};
-use super::{Broker, Consumed, Queue};
+use super::{Broker, Consumed, Queue, random_name};
 
 /// What the queues of replies are called before their random part.
 const PREFIX: &str = "ferrymq.reply.";
@@ -186,14 +184,13 @@ impl State {
         }
         let name = match &self.requests {
             Some(requests) => requests.name.clone(),
-            None => format!(
-                "{PREFIX}{:016x}",
-                RandomState::new().build_hasher().finish()
-            ),
+            None => random_name(PREFIX),
         };
         let options = QueueOptions {
             durability: Some(Some(Durability::Memory)),
             dead_letter: Some(DeadLetter::Off),
+            // Not exclusive: who replies may be another session. It ends when nobody listens any more.
+            expires: Some(Some(REPLIES_EXPIRE_MS)),
             ..QueueOptions::default()
         };
         let session = self.session;

@@ -66,6 +66,8 @@ pub const DEDUP_SLACK_PARTS: u64 = 16;
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Commands that wait in the driver's ring for whoever takes the lock next.
 pub const RING_COMMANDS_MAX: usize = 256;
+/// A queue of replies on which nobody listens any more ends after so long.
+pub const REPLIES_EXPIRE_MS: Span = Span(60_000);
 /// How often the driver looks whether an alarm's condition has become true.
 pub const ALARM_LOOK_MS: Span = Span(100);
 /// Most alarms of one broker.

@@ -361,7 +361,7 @@ fn item(item: &Item) -> Result<Outgoing, Trouble> {
     outgoing(&item.body, options(&item.options)?)
 }
 
-fn outgoing(body: &Value, given: ProduceOptions) -> Result<Outgoing, Trouble> {
+pub(crate) fn outgoing(body: &Value, given: ProduceOptions) -> Result<Outgoing, Trouble> {
     let properties = Properties {
         key: given.key,
         headers: text::headers(&given.headers).map_err(Error::invalid)?,

@@ -7,6 +7,7 @@
 mod command;
 mod compare;
 mod scenario;
+mod talking;
 mod text;
 mod world;
 

@@ -129,6 +129,43 @@ pub struct ConsumerOptions {
     pub auto_ack: bool,
 }
 
+/// What a request is said to be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct RequestOptions {
+    /// `None`: not said; `Some(None)`: for ever.
+    #[serde(deserialize_with = "said")]
+    pub timeout: Option<Option<Span>>,
+    pub key: Option<String>,
+    pub priority: u8,
+    pub headers: Map<String, Value>,
+    pub durability: Option<Durability>,
+    pub content_type: Option<String>,
+}
+
+impl RequestOptions {
+    /// What its message is said to be.
+    pub fn message(self) -> ProduceOptions {
+        ProduceOptions {
+            key: self.key,
+            priority: self.priority,
+            headers: self.headers,
+            durability: self.durability,
+            content_type: self.content_type,
+            ..ProduceOptions::default()
+        }
+    }
+}
+
+/// How to subscribe to the bus.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubscribeOptions {
+    /// Durable under this name.
+    pub name: Option<String>,
+}
+
 /// How to produce a batch.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -326,6 +363,35 @@ pub enum Action {
         body: Value,
         #[serde(default)]
         options: Value,
+    },
+    Request {
+        queue: String,
+        body: Value,
+        #[serde(default)]
+        options: Value,
+    },
+    Reply {
+        delivery: String,
+        body: Value,
+        #[serde(default)]
+        options: Value,
+    },
+    SubscribeBus {
+        pattern: String,
+        #[serde(default)]
+        options: Value,
+    },
+    UnsubscribeBus {
+        subscription: String,
+    },
+    PublishBus {
+        topic: String,
+        body: Value,
+        #[serde(default)]
+        options: Value,
+    },
+    BusEvents {
+        subscription: String,
     },
     Transaction {
         ops: Vec<Step>,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::compare::{Shown, compare};
 use crate::scenario::{Action, Open, Scenario, Step, StorageName};
+use crate::talking::Subscriptions;
 
 /// Why a step could not be run as it is written.
 pub enum Trouble {
@@ -34,12 +35,12 @@ impl From<String> for Trouble {
 }
 
 /// A call and the queue it was made on.
-struct Call {
-    state: State,
-    queue: String,
+pub(crate) struct Call {
+    pub state: State,
+    pub queue: String,
 }
 
-enum State {
+pub(crate) enum State {
     Pending(Pending),
     Finished(Result<Reply, Error>),
 }
@@ -53,6 +54,7 @@ pub struct World {
     queues: HashMap<String, QueueId>,
     exchanges: HashMap<String, ExchangeId>,
     calls: HashMap<String, Call>,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 /// Which of the driver's ways the verbs of a message's way take: both must give the same.
@@ -98,6 +100,7 @@ impl World {
             queues: HashMap::new(),
             exchanges: HashMap::new(),
             calls: HashMap::new(),
+            subscriptions: Subscriptions::default(),
         })
     }
 
@@ -107,7 +110,10 @@ impl World {
         }
         let mut call = match &step.action {
             Action::Result { of } => return self.result(of, step),
-            action => self.perform(action)?,
+            action => match self.talk(action, step.name.as_ref()) {
+                Some(call) => call?,
+                None => self.perform(action)?,
+            },
         };
         call.judge(step)?;
         if let Some(name) = &step.name {

@@ -73,6 +73,9 @@ function ownNames(options) {
   );
 }
 
+/** Turns of the event loop without an event, after which none is on its way. */
+const QUIET_TURNS = 4;
+
 /** Most messages of one batch. */
 const BATCH_MAX = 100_000;
 
@@ -88,6 +91,7 @@ class World {
     this.queues = new Map();
     this.exchanges = new Map();
     this.calls = new Map();
+    this.subscriptions = new Map();
   }
 
   async step(step) {
@@ -95,6 +99,8 @@ class World {
     const call =
       step.do === "result" ? this.#called(step.of) : new Call(this.#perform(step), SHOWN[step.do] ?? nothing);
     await turn();
+    // An event takes turns of the loop on its way: this step counts them itself.
+    while (step.do === "bus_events" && call.state === "pending") await turn();
     if (call.state === "pending" && this.storage === "manual" && DECLARING.has(step.do)) {
       this.testing.sync();
       await turn();
@@ -150,6 +156,16 @@ class World {
         return this.#reopen();
       case "close":
         return broker.close();
+      case "reply":
+        return this.#delivery(step.delivery).reply(body(step.body), ownNames(step.options));
+      case "subscribe_bus":
+        return this.#subscribe(step);
+      case "unsubscribe_bus":
+        return this.#subscription(step.subscription).subscription.stop();
+      case "publish_bus":
+        return (await broker.bus()).publish(step.topic, body(step.body), ownNames(step.options));
+      case "bus_events":
+        return this.#events(this.#subscription(step.subscription).events);
       case "cancel":
         return this.#consumer(step.consumer).close();
       case "keep":
@@ -174,6 +190,8 @@ class World {
         return queue.redrive(step.max);
       case "produce":
         return queue.produce(body(step.body), options);
+      case "request":
+        return queue.request(body(step.body), options);
       case "produce_many": {
         const items = step.items.map((item) => this.api.outgoing(body(item.body), ownNames(item.options ?? {})));
         return queue.produceMany(items, options);
@@ -252,6 +270,29 @@ class World {
     return this.exchanges.get(name) ?? this.broker.exchange(name, { create: false });
   }
 
+  async #subscribe(step) {
+    const events = [];
+    const bus = await this.broker.bus();
+    const subscription = await bus.subscribe(step.pattern, (event) => void events.push(event), ownNames(step.options));
+    this.subscriptions.set(step.as, { subscription, events });
+  }
+
+  #subscription(name) {
+    const own = this.subscriptions.get(name);
+    if (own === undefined) throw new Error(`${JSON.stringify(name)} is not a subscription`);
+    return own;
+  }
+
+  /** The events since the last time, once none has come for some turns. */
+  async #events(events) {
+    for (let quiet = 0, seen = 0; quiet < QUIET_TURNS; quiet += 1) {
+      await turn();
+      if (events.length !== seen) quiet = 0;
+      seen = events.length;
+    }
+    return events.splice(0);
+  }
+
   #consumer(name) {
     const own = this.calls.get(name)?.value;
     if (typeof own?.consumeMany !== "function") throw new Error(`${JSON.stringify(name)} is not a consumer`);
@@ -296,6 +337,10 @@ const SHOWN = {
   produce: asIs,
   produce_many: asIs,
   consume: shownMessage,
+  request: shownMessage,
+  reply: asIs,
+  publish_bus: asIs,
+  bus_events: (events) => events.map(shownMessage),
   consume_many: (deliveries) => deliveries.map(shownMessage),
   handed: (deliveries) => deliveries.map(shownMessage),
   peek: (messages) => messages.map(shownMessage),
