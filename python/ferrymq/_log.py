@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 
+from . import _hubs
+
 __all__ = ["closed", "logger", "noticed", "opened"]
 
 logger = logging.getLogger("ferrymq")
@@ -29,6 +31,10 @@ _FAILED = (
 
 def noticed(queue: str, what: str, detail: str, count: int) -> None:
     """Log what was noticed: at most a line a second for the same thing, with how often."""
+    _hubs.run(_log, queue, what, detail, count)
+
+
+def _log(queue: str, what: str, detail: str, count: int) -> None:
     line = _LINES.get(what)
     if line is None:
         logger.error(_FAILED)
@@ -39,7 +45,8 @@ def noticed(queue: str, what: str, detail: str, count: int) -> None:
 
 
 def opened() -> None:
-    """Log that a broker was opened."""
+    """Log that a broker was opened, and by whom what it tells is to be logged."""
+    _hubs.remember()
     logger.debug("broker opened in memory")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from . import _hubs
 from ._log import logger
 from ._types import Alert
 
@@ -19,13 +21,13 @@ _Call: TypeAlias = Callable[
 def guarded(callback: Callable[[Alert], Any]) -> _Call:
     """The callback as the driver calls it: what it raises is logged and touches nobody else."""
 
-    def call(queue: str, condition: Any, value: float, limit: float) -> None:
+    def called(queue: str, condition: Any, value: float, limit: float) -> None:
         try:
             callback(Alert(queue=queue, condition=condition, value=value, limit=limit))
         except Exception:
             logger.exception("the callback of an alarm on queue %r (%s) failed", queue, condition)
 
-    return call
+    return functools.partial(_hubs.run, called)
 
 
 def in_loop(callback: Callable[[Alert], Any]) -> Callable[[Alert], None]:

@@ -25,6 +25,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 #[pyfunction]
 pub fn _forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    crate::watching::forked();
 }
 
 /// What a call does when it cannot be answered at once.

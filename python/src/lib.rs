@@ -50,7 +50,7 @@ mod _native {
     #[pymodule_export]
     use crate::transaction::Transaction;
     #[pymodule_export]
-    use crate::watching::Alarm;
+    use crate::watching::{_exiting, Alarm};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,6 +1,8 @@
 //! Watching a broker from Python: lines for its logger, alarms. Both are called by the driver's own thread, without any lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use ferrymq_core::driver::{self, Alert, Condition};
 use ferrymq_core::engine::{Notice, Noticed};
@@ -31,6 +33,53 @@ impl Alarm {
     }
 }
 
+/// Which calls from the driver's own thread are on their way into Python, and whether more may go.
+///
+/// An interpreter that ends stops a thread that comes back for the GIL, wherever it is; with our frames below it, that would abort the process. So its end waits for those inside and lets
+/// nobody in.
+struct Gate {
+    inside: AtomicUsize,
+    is_shut: AtomicBool,
+}
+
+static GATE: Gate = Gate {
+    inside: AtomicUsize::new(0),
+    is_shut: AtomicBool::new(false),
+};
+
+/// How long the interpreter's end waits for a callback that runs.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Gate {
+    /// Does something in Python, unless that ends.
+    fn pass(&self, act: impl FnOnce(Python<'_>)) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        if !self.is_shut.load(Ordering::SeqCst) {
+            Python::try_attach(act);
+        }
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn shut(&self) {
+        self.is_shut.store(true, Ordering::SeqCst);
+        let began = Instant::now();
+        while self.inside.load(Ordering::SeqCst) > 0 && began.elapsed() < EXIT_PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Called when the interpreter begins to end.
+#[pyfunction]
+pub fn _exiting(py: Python<'_>) {
+    py.detach(|| GATE.shut());
+}
+
+/// In a forked child nobody is inside: the driver's threads are the parent's.
+pub fn forked() {
+    GATE.inside.store(0, Ordering::SeqCst);
+}
+
 /// A callable that the driver keeps, and may let go of in a thread without the GIL.
 struct Kept(Option<Py<PyAny>>);
 
@@ -51,7 +100,7 @@ pub fn set_alarm(
 ) -> PyResult<Alarm> {
     let kept = Kept(Some(call));
     let ring = move |alert: &Alert| {
-        Python::try_attach(|py| {
+        GATE.pass(|py| {
             if let Some(call) = &kept.0
                 && let Err(error) = call.call1(py, arguments(alert))
             {
@@ -81,7 +130,7 @@ fn arguments(alert: &Alert) -> (&str, &'static str, f64, f64) {
 /// From here on, what the engine notices becomes lines of the logger "ferrymq".
 pub fn log_notices(driver: &driver::Broker) {
     driver.on_notice(|notice| {
-        Python::try_attach(|py| {
+        GATE.pass(|py| {
             if let Err(error) = log(py, notice) {
                 error.write_unraisable(py, None);
             }

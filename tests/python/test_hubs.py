@@ -102,11 +102,17 @@ with jobs.consume(timeout=5) as delivery:
 assert jobs.stats().leased == 0
 """,
     "a wake-up from a native thread": """
+done = []
+def produce(turn):
+    jobs.produce(b"%d" % turn)
+    done.append(turn)
 for turn in range(200):
     consumer = spawn(lambda: jobs.consume(timeout=None, auto_ack=True))
     until(lambda: broker.stats().waiting == 1)
-    native(jobs.produce, (b"%d" % turn,))
+    native(produce, (turn,))
     assert joined(consumer).body == b"%d" % turn
+# An interpreter that ends stops such a thread wherever it is.
+until(lambda: len(done) == 200)
 """,
     "many greenlets, requests and replies": """
 squares = broker.queue("squares")
@@ -122,6 +128,68 @@ for asker in askers:
     joined(asker)
 broker.close()
 joined(server)
+""",
+    "handlers that wait let each other run": """
+seen, inside, most = [], [], []
+def handler(delivery):
+    inside.append(1)
+    pause(0.01)
+    most.append(len(inside))
+    inside.pop()
+    seen.append(delivery.body)
+jobs.alter(overflow="reject", capacity=None)
+spawn(count)
+subscription = jobs.subscribe(handler, concurrency=3)
+bodies = [b"%d" % number for number in range(9)]
+jobs.produce_many(bodies)
+until(lambda: len(seen) == 9)
+assert subscription.stop(timeout=20)
+assert sorted(seen) == bodies
+assert max(most) == 3, "three handlers ran at a time"
+assert len(turns) > 10
+assert len(jobs) == 0
+bus = broker.bus()
+with bus.subscribe("order.*", handler):
+    bus.publish("order.new", b"event")
+    until(lambda: seen[-1] == b"event")
+# A handler that is in the middle of its work finishes it.
+late = jobs.subscribe(handler)
+jobs.produce(b"late")
+until(lambda: inside)
+assert late.stop(timeout=20)
+assert seen[-1] == b"late"
+""",
+    "log lines and alarms are told in the hub": """
+import logging
+class Slow(logging.Handler):
+    lines = []
+    def emit(self, record):
+        # Others want the handler's lock meanwhile.
+        pause(0.001)
+        self.lines.append(record.getMessage())
+logging.getLogger().addHandler(Slow())
+rang = threading.Event()
+jobs.alter(overflow="reject")
+alarm = broker.alarm(lambda alert: rang.set(), above=0)
+jobs.produce(b"")
+assert rang.wait(20), "an alarm sets an event that a greenlet waits for"
+def chat():
+    for turn in range(50):
+        logging.warning("chat")
+        pause(0)
+talkers = [spawn(chat) for _ in range(4)]
+brokers = [ferrymq.open() for _ in range(10)]
+for other in brokers:
+    full = other.queue("full", capacity=1)
+    full.produce(b"")
+    try:
+        full.produce(b"")
+    except ferrymq.QueueFull:
+        pass
+for talker in talkers:
+    joined(talker)
+until(lambda: len([line for line in Slow.lines if "was full" in line]) == 10)
+assert Slow.lines.count("chat") == 200
 """,
     "threads that are not patched wait as threads": """
 def work():

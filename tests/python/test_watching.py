@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -248,6 +250,42 @@ def test_a_callback_may_use_and_close_the_broker(broker: ferrymq.Broker) -> None
     jobs.produce(b"")
     assert seen.wait(PATIENCE)
     assert broker.closed
+
+
+ENDS = """
+import logging, sys, time
+import ferrymq
+
+class Slow(logging.Handler):
+    def emit(self, record):
+        print("begun", flush=True)
+        # Without the GIL when the interpreter begins to end.
+        time.sleep(0.2)
+        print("told", flush=True)
+
+logging.getLogger("ferrymq").addHandler(Slow())
+full = ferrymq.open().queue("full", capacity=1)
+full.produce(b"")
+try:
+    full.produce(b"")
+except ferrymq.QueueFull:
+    pass
+{waits}
+"""
+
+
+@pytest.mark.parametrize("waits", ["", "time.sleep(0.1)"], ids=["at once", "in the middle"])
+def test_an_interpreter_that_ends_while_a_line_is_told(waits: str) -> None:
+    for _ in range(5):
+        ran = subprocess.run(
+            [sys.executable, "-c", ENDS.format(waits=waits)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.stdout in ("", "begun\ntold\n")
 
 
 def test_alarms_that_cannot_be(hand: ferrymq.testing.Broker) -> None:
