@@ -11,9 +11,11 @@ hello
 
 from __future__ import annotations
 
+import atexit as _atexit
 import os as _os
 
 from . import _log, _native
+from ._bus import BusSubscription, EventBus
 from ._errors import (
     Closed,
     FerryError,
@@ -62,11 +64,13 @@ __all__ = [
     "Body",
     "Broker",
     "BrokerStats",
+    "BusSubscription",
     "Closed",
     "Consumer",
     "Delivery",
     "Durability",
     "Duration",
+    "EventBus",
     "Exchange",
     "FerryError",
     "ForkError",
@@ -99,6 +103,9 @@ __version__: str = _native.__version__
 # What a child inherits by fork belongs to its parent: there, handles raise ForkError.
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_native._forked)
+
+# What still tells something from a thread of its own is waited for, but not for long.
+_atexit.register(_native._exiting)
 
 
 def open(

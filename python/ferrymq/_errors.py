@@ -87,7 +87,7 @@ class Unroutable(FerryError):
 
 
 class Unavailable(FerryError):
-    """The broker could not be reached in time: try again."""
+    """Nobody answered in time (a request without a reply): see that a consumer runs, try again."""
 
     retryable = True
 

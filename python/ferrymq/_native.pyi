@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, Unpack, final
 from typing_extensions import disjoint_base
 
 from . import aio as _aio
+from ._bus import EventBus
 from ._subscription import Subscription
 from ._types import (
     Alert,
@@ -37,12 +38,14 @@ __all__ = [
     "Testing",
     "Transaction",
     "__version__",
+    "_exiting",
     "_forked",
     "_open",
     "_open_testing",
     "_reason_of",
 ]
 
+def _exiting() -> None: ...
 def _forked() -> None: ...
 def _reason_of(error: BaseException) -> str: ...
 def _open(
@@ -81,6 +84,7 @@ class Broker:
         create: bool = True,
     ) -> Exchange: ...
     def transaction(self) -> Transaction: ...
+    def bus(self) -> EventBus: ...
     def metrics(self) -> str: ...
     def alarm(
         self,

@@ -25,9 +25,11 @@ from typing import Any, Self, Unpack, cast
 import ferrymq
 
 from . import _native
+from ._aio_bus import BusSubscription, EventBus
 from ._aio_subscription import Subscription
 from ._aio_waiting import answered as _answered
 from ._aio_waiting import result as _result
+from ._bus import EXCHANGE
 from ._errors import Closed, FerryError
 from ._types import (
     Alert,
@@ -45,8 +47,10 @@ from ._watching import in_loop
 
 __all__ = [
     "Broker",
+    "BusSubscription",
     "Consumer",
     "Delivery",
+    "EventBus",
     "Exchange",
     "Queue",
     "Subscription",
@@ -657,6 +661,10 @@ class Broker:
     def transaction(self) -> Transaction:
         """Produces and acks that commit together or not at all: an async context manager."""
         return Transaction(self._calls.transaction())
+
+    async def bus(self) -> EventBus:
+        """The event bus: publish(topic, body), subscribe(pattern, handler)."""
+        return EventBus(self, await self.exchange(EXCHANGE, "topic"))
 
     async def metrics(self) -> str:
         """The broker and its queues in numbers, as text for Prometheus."""

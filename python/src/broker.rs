@@ -175,6 +175,14 @@ impl Broker {
         Transaction::new(Arc::clone(&self.shared), self.mode)
     }
 
+    /// The event bus: publish(topic, body), subscribe(pattern, handler). See EventBus.
+    fn bus<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("ferrymq._bus")?
+            .getattr("EventBus")?
+            .call1((slf,))
+    }
+
     /// All queues in numbers, by name.
     fn queues(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.submit(py, Command::Queues, Shape::Stats)
