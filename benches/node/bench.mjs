@@ -50,6 +50,34 @@ async function ferrymqBatches() {
   return finish(started, broker);
 }
 
+async function ferrymqSubscribe() {
+  const broker = await open();
+  const queue = await broker.queue("q");
+  const bodies = Array.from({ length: BATCH }, () => BODY);
+  let left = MESSAGES;
+  let done;
+  const finished = new Promise((resolve) => (done = resolve));
+  const started = process.hrtime.bigint();
+  queue.subscribe(async (delivery) => {
+    seen += delivery.bytes()[0];
+    left -= 1;
+    if (left === 0) done();
+    else if (left % BATCH === 0) await queue.produceMany(bodies);
+  });
+  await queue.produceMany(bodies);
+  await finished;
+  return finish(started, broker);
+}
+
+async function ferrymqRequests() {
+  const broker = await open();
+  const queue = await broker.queue("q");
+  queue.subscribe((request) => request.reply(request.bytes()));
+  const started = process.hrtime.bigint();
+  for (let i = 0; i < MESSAGES; i++) seen += (await queue.request(BODY)).bytes()[0];
+  return finish(started, broker);
+}
+
 async function finish(started, broker) {
   const taken = Number(process.hrtime.bigint() - started);
   await broker.close();
@@ -89,6 +117,8 @@ async function pQueue() {
 const CASES = [
   ["ferrymq, one at a time", "produce, consume, read, ack, each awaited", ferrymqOneAtATime],
   ["ferrymq, batches of 1,000", "produceMany, consumeMany, read each, ackMany", ferrymqBatches],
+  ["ferrymq, subscribe", "produceMany, a handler for each, ack by its end", ferrymqSubscribe],
+  ["ferrymq, request and reply", "request, a handler that replies, both acked", ferrymqRequests],
   ["denque", "push, shift; nothing awaited", denque],
   ["fastq.promise", "push, run, each awaited", fastqPromises],
   ["p-queue", "add, run, each awaited", pQueue],

@@ -28,13 +28,36 @@ export async function program({ open, FerryError }) {
   await again.ack();
   seen.push(await queue.consume({ timeout: 10 }));
   seen.push(await queue.consume({ timeout: null, signal: AbortSignal.timeout(10) }).catch((error) => error.name));
+  const lines = [];
+  const log = { debug() {}, warn: (line) => lines.push(line), error: (line, error) => lines.push(error.message) };
+  const other = await open({ log });
+  const jobs = await other.queue("jobs", { lease: 40 });
+  const attempts = [];
+  // Three leases long: it is renewed while its handler runs.
+  const sub = jobs.subscribe(async (job) => {
+    attempts.push(job.attempt);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    if (job.replyTo === undefined) throw new Error("nobody asked");
+    await job.reply(job.json() + 1);
+  });
+  seen.push((await jobs.request(41)).json(), [...attempts]);
+  await jobs.produce("x");
+  const bus = await other.bus();
+  const event = new Promise((resolve) => bus.addEventListener("a.*", resolve, { once: true }));
+  await bus.publish("a.b", { n: 2 });
+  const { type, topic, message } = await event;
+  seen.push(type, topic, message.json().n);
+  const alert = await new Promise((resolve) => other.alarm({ queue: "jobs", above: 0 }, resolve));
+  seen.push(alert.condition, await sub.stop(), lines, (await other.metrics()).includes('ferrymq_queue_nacked_total{queue="jobs"} 1'));
+  await other.close();
   const waiting = queue.consume({ timeout: null }).catch((error) => error.code);
   await queue.stats();
   await broker.close();
   seen.push(await waiting);
   return seen;
 }`;
-const SEEN = [undefined, { n: 1 }, 5, 1, 2, "LeaseLost", undefined, "TimeoutError", "Closed"];
+const TALKED = [42, [1], "a.*", "a.b", 2, "above", true, ["nobody asked"], true];
+const SEEN = [undefined, { n: 1 }, 5, 1, 2, "LeaseLost", undefined, "TimeoutError", ...TALKED, "Closed"];
 
 const PAGE = (script) =>
   `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>FerryMQ</title><script type="module" src="${script}"></script>`;

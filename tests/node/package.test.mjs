@@ -73,7 +73,7 @@ function complaints(directory, program, options) {
 }
 
 const PROGRAM = `
-import { open, outgoing, FerryError, type Broker, type Delivery, type ErrorCode, type QueueStats } from "ferrymq";
+import { open, outgoing, FerryError, type Broker, type BusEvent, type Delivery, type ErrorCode, type Handler, type QueueStats, type Subscription } from "ferrymq";
 import { openTesting } from "ferrymq/testing";
 const broker: Broker = await open({ storage: "memory" });
 const orders = await broker.queue("orders", { maxAttempts: 5, deadLetter: ["e", "k"], lease: 30_000, backoff: { jitter: 0 } });
@@ -88,6 +88,17 @@ const sum: number = await broker.transaction(async (tx) => { tx.produce(orders, 
 try { await orders.ackMany([delivery!]); } catch (error) {
   if (error instanceof FerryError) { const code: ErrorCode = error.code; console.log(code, error.lost?.length, error.retryable, sum, ids, id, order); }
 }
+for await (const each of orders.consumer({ prefetch: 10, signal: new AbortController().signal })) { await each.ack(); break; }
+const ship: Handler = async (each, { signal }) => { signal.throwIfAborted(); await each.reply({ shipped: true }); };
+const sub: Subscription = orders.subscribe(ship, { concurrency: 2 });
+const shipped: boolean = (await orders.request({ id: 2 }, { timeout: 1000 })).json<{ shipped: boolean }>().shipped;
+const finished: boolean = await sub.stop({ timeout: null });
+const bus = await broker.bus();
+bus.addEventListener("order.*", (event: BusEvent) => console.log(event.topic, event.message.text()), { once: true });
+await (await bus.subscribe("#", (event) => console.log(event.key), { name: "all" })).stop();
+broker.alarm({ queue: "orders", above: 10 }, ({ condition, value }) => console.log(condition, value)).cancel();
+const text: string = await broker.metrics();
+console.log(shipped, finished, text, await sub.ended);
 const { testing } = await openTesting({ storage: "manual" });
 testing.advanceTo(5);
 await broker.close();
@@ -98,6 +109,10 @@ const WRONG = [
   ['await (await (await open()).queue("q")).produce(5n)', "Body"],
   ['(await (await (await open()).queue("q")).consume()).ack()', "undefined"],
   ['await open({ storage: "cloud" })', "cloud"],
+  ['(await (await open()).queue("q")).subscribe((delivery) => delivery.ackk())', "ackk"],
+  ['(await (await open()).queue("q")).request("x", { replyTo: "y" })', "replyTo"],
+  ["(await open()).alarm({ abov: 1 }, () => {})", "abov"],
+  ["await open({ log: 5 })", "Log"],
 ];
 
 test("the packed tarball works in a project of its own, with its types", async (t) => {
@@ -143,10 +158,16 @@ test("the packed tarball works in a project of its own, with its types", async (
     writeFileSync(join(directory, "program.mjs"), program);
     assert.equal(execFileSync("node", ["program.mjs"], { cwd: directory, encoding: "utf8" }), "later\n");
   });
-  await t.test("the README's example", () => {
-    const [, program] = /```js\n(.*?)```/s.exec(readFileSync(join(PACKAGE, "README.md"), "utf8"));
-    writeFileSync(join(directory, "program.mjs"), program);
-    assert.equal(execFileSync("node", ["program.mjs"], { cwd: directory, encoding: "utf8" }), "1 1\n");
+  await t.test("the README's examples", () => {
+    const readme = readFileSync(join(PACKAGE, "README.md"), "utf8");
+    const printed = [...readme.matchAll(/```js\n(.*?)```/gs)].map(([, program]) => {
+      writeFileSync(join(directory, "program.mjs"), program);
+      return execFileSync("node", ["program.mjs"], { cwd: directory, encoding: "utf8" });
+    });
+    assert.deepEqual(printed, [
+      "1 1\n",
+      "ferrymq: broker opened in memory\n6\norder.paid { id: 1 }\norder.paid { id: 1 }\nferrymq: broker closed\n",
+    ]);
   });
   await t.test("types", () => {
     assert.deepEqual(complaints(directory, PROGRAM, []), []);

@@ -27,7 +27,7 @@ const EXCHANGE = "ferrymq.bus";
 const DURABLE = "ferrymq.bus.";
 const TRANSIENT = "ferrymq.bus.transient.";
 /** What a transient subscription's queue is: it ends with the subscription, and what it holds with it. */
-const TRANSIENT_OPTIONS: QueueOptions = { durability: "memory", deadLetter: false };
+const TRANSIENT_OPTIONS: QueueOptions = { durability: "memory", deadLetter: false, exclusive: true };
 
 const PUBLISH_OPTIONS: ReadonlySet<string> = new Set(MESSAGE_OPTIONS.filter((name) => name !== "key"));
 const SUBSCRIBE_OPTIONS: ReadonlySet<string> = new Set(["name", "concurrency", "signal"]);

@@ -14,8 +14,8 @@ const REQUEST_OPTIONS: ReadonlySet<string> = new Set([
   "timeout",
   "signal",
 ]);
-/** A reply is for those who wait now: it need not be safe. */
-const REPLIES: QueueOptions = { durability: "memory", deadLetter: false };
+/** A reply is for those who wait now: it need not be safe. Not exclusive: who replies may be another session. It ends when nobody listens any more. */
+const REPLIES: QueueOptions = { durability: "memory", deadLetter: false, expires: 60_000 };
 const REQUEST_MS_DEFAULT = 30_000;
 /** As many as calls may wait in the engine. */
 const REQUESTS_MAX = 1_000_000;
