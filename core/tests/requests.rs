@@ -32,10 +32,11 @@ fn replies_find_their_requests_among_many_threads() -> Result<()> {
                     let number: u64 = String::from_utf8_lossy(request.body())
                         .parse()
                         .expect("a number");
+                    // Acked first: who has the last reply closes the broker.
+                    request.ack().expect("it is ours");
                     request
                         .reply(&*(number * number).to_string())
                         .expect("who asked waits");
-                    request.ack().expect("it is ours");
                 }
             });
         }
