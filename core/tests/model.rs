@@ -6,11 +6,11 @@ mod reference;
 
 use ferrymq_core::engine::{Answer, Command, Config, Engine, Reply, Wait};
 use ferrymq_core::model::{
-    Backoff, DeadLetter, ErrorKind, Message, Outgoing, Overflow, QueueId, QueueOptions, SessionId,
-    Span, Time, Token,
+    Backoff, ConsumerId, DeadLetter, Delivery, Dispatch, ErrorKind, Message, Outgoing, Overflow,
+    QueueId, QueueOptions, SessionId, Span, Time, Token,
 };
 use proptest::prelude::*;
-use reference::{Reference, Rules};
+use reference::{Expected, Reference, Rules};
 
 /// A random step. Deliveries are chosen by number among all that were ever handed over, so that stale tokens are tried as well.
 #[derive(Clone, Debug)]
@@ -31,6 +31,13 @@ enum Move {
     Purge,
     Redrive(Option<u64>),
     ConsumeDead,
+    OpenConsumer {
+        prefetch: u32,
+        auto_ack: bool,
+    },
+    CloseConsumer(usize),
+    Take(usize),
+    Keep(usize, bool),
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -49,6 +56,11 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::Purge),
         1 => prop::option::of(1u64..3).prop_map(Move::Redrive),
         1 => Just(Move::ConsumeDead),
+        1 => (1u32..4, prop::bool::weighted(0.2))
+            .prop_map(|(prefetch, auto_ack)| Move::OpenConsumer { prefetch, auto_ack }),
+        1 => any::<usize>().prop_map(Move::CloseConsumer),
+        6 => any::<usize>().prop_map(Move::Take),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(at, kept)| Move::Keep(at, kept)),
     ]
 }
 
@@ -60,18 +72,23 @@ fn rules() -> impl Strategy<Value = Rules> {
         any::<bool>(),
         prop::option::weighted(0.3, 1u64..150),
         any::<bool>(),
+        (any::<bool>(), prop::bool::weighted(0.2)),
     )
         .prop_map(
-            |(capacity, drop_oldest, max_attempts, named, ttl, dead)| Rules {
-                capacity,
-                drop_oldest,
-                max_attempts,
-                dead_letter_named: named,
-                dead_letter_off: !dead,
-                ttl,
-                lease: 100,
-                backoff: 30,
-                priorities: 3,
+            |(capacity, drop_oldest, max_attempts, named, ttl, dead, (least_loaded, single))| {
+                Rules {
+                    capacity,
+                    drop_oldest,
+                    max_attempts,
+                    dead_letter_named: named,
+                    dead_letter_off: !dead,
+                    ttl,
+                    lease: 100,
+                    backoff: 30,
+                    priorities: 3,
+                    least_loaded,
+                    single_active_consumer: single,
+                }
             },
         )
 }
@@ -83,6 +100,8 @@ struct Run {
     model: Reference,
     /// Every token that was ever given out, with the delivery's number in the model.
     tokens: Vec<(Token, u64)>,
+    /// Every consumer that was ever opened.
+    consumers: Vec<ConsumerId>,
     produced: u64,
     now: u64,
 }
@@ -112,6 +131,12 @@ impl Run {
             }),
             ttl: Some(rules.ttl.map(Span)),
             priorities: Some(rules.priorities),
+            dispatch: Some(if rules.least_loaded {
+                Dispatch::LeastLoaded
+            } else {
+                Dispatch::RoundRobin
+            }),
+            single_active_consumer: Some(rules.single_active_consumer),
             ..QueueOptions::default()
         };
         let declare = Command::DeclareQueue {
@@ -134,6 +159,7 @@ impl Run {
             queue,
             model: Reference::new(rules),
             tokens: Vec::new(),
+            consumers: Vec::new(),
             produced: 0,
             now: 0,
         }
@@ -189,12 +215,63 @@ impl Run {
                     assert_eq!(moved, Ok(Reply::Count(self.model.redrive(max))));
                 }
             }
+            Move::OpenConsumer { prefetch, auto_ack } => self.open_consumer(prefetch, auto_ack),
+            Move::CloseConsumer(at) => {
+                if let Some(at) = chosen(at, self.consumers.len()) {
+                    let consumer = self.consumers[at];
+                    let closed = self.handle(Command::CloseConsumer { consumer });
+                    assert_eq!(closed, Ok(Reply::Done));
+                    self.model.close_consumer(at);
+                }
+            }
+            Move::Take(at) => self.take(at),
+            Move::Keep(at, kept) => {
+                if let Some(at) = chosen(at, self.tokens.len()) {
+                    let (token, delivery) = self.tokens[at];
+                    let done = self.handle(Command::Keep { token, kept }).is_ok();
+                    assert_eq!(done, self.model.keep(delivery, kept));
+                }
+            }
             Move::Ack(_)
             | Move::Nack(..)
             | Move::Reject(_)
             | Move::Release(_)
             | Move::Extend(..) => self.settle(&step),
         }
+    }
+
+    fn open_consumer(&mut self, prefetch: u32, auto_ack: bool) {
+        let opened = self.handle(Command::OpenConsumer {
+            queue: self.queue,
+            session: self.session,
+            prefetch,
+            auto_ack,
+        });
+        let Ok(Reply::Consumer(consumer)) = opened else {
+            panic!("opening answered {opened:?}");
+        };
+        self.consumers.push(consumer);
+        self.model.open_consumer(prefetch as usize, auto_ack);
+    }
+
+    fn take(&mut self, at: usize) {
+        let Some(at) = chosen(at, self.consumers.len()) else {
+            return;
+        };
+        let taken = self.handle(Command::Take {
+            consumer: self.consumers[at],
+            max: 1,
+            wait: Wait::No,
+        });
+        let Some(expected) = self.model.take(at) else {
+            assert_eq!(taken, Err(ErrorKind::Closed));
+            return;
+        };
+        let Ok(Reply::Deliveries(mut deliveries)) = taken else {
+            panic!("take answered {taken:?}");
+        };
+        assert!(deliveries.len() <= 1);
+        self.got(deliveries.pop(), expected);
     }
 
     fn produce(&mut self, priority: u8, delay: Option<u64>, ttl: Option<u64>) {
@@ -231,6 +308,11 @@ impl Run {
             panic!("consume answered {consumed:?}");
         };
         let expected = self.model.consume(queue != self.queue, auto_ack);
+        self.got(delivery, expected);
+    }
+
+    /// A delivery, or none, must be what the model says.
+    fn got(&mut self, delivery: Option<Delivery>, expected: Option<Expected>) {
         let got = delivery
             .as_ref()
             .map(|d| (name(&d.message), d.message.attempt, d.message.redelivered));
@@ -316,6 +398,11 @@ impl Run {
     }
 }
 
+/// One of so many, by any number.
+fn chosen(at: usize, count: usize) -> Option<usize> {
+    (count > 0).then(|| at % count)
+}
+
 fn name(message: &Message) -> u64 {
     u64::from_be_bytes(message.body[..].try_into().expect("the body is a number"))
 }
@@ -331,6 +418,7 @@ proptest! {
         let mut run = Run::new(rules);
         for step in steps {
             run.step(step);
+            run.model.reserve();
             run.compare();
         }
     }
@@ -338,7 +426,8 @@ proptest! {
     #[test]
     fn random_tokens_never_open_anything(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         let mut run = Run::new(Rules { capacity: None, drop_oldest: false, max_attempts: None,
-            dead_letter_named: false, dead_letter_off: false, ttl: None, lease: 100, backoff: 1, priorities: 3 });
+            dead_letter_named: false, dead_letter_off: false, ttl: None, lease: 100, backoff: 1, priorities: 3,
+            least_loaded: false, single_active_consumer: false });
         run.step(Move::Produce { priority: 0, delay: None, ttl: None });
         run.step(Move::Consume);
         match Token::from_bytes(&bytes) {

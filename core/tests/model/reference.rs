@@ -1,5 +1,8 @@
 //! The model: one queue and its dead-letter queue as plain lists.
 
+/// Longest time that a lease lasts, milliseconds.
+const LEASE_MAX: u64 = 12 * 60 * 60 * 1000;
+
 /// The queue's options.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -12,14 +15,31 @@ pub struct Rules {
     pub lease: u64,
     pub backoff: u64,
     pub priorities: u32,
+    pub least_loaded: bool,
+    pub single_active_consumer: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    Delayed { due: u64 },
-    Leased { delivery: u64, ends: u64 },
-    Held { since: u64, expired: bool },
+    Delayed {
+        due: u64,
+    },
+    Reserved {
+        consumer: usize,
+        since: u64,
+    },
+    Leased {
+        delivery: u64,
+        ends: u64,
+        consumer: Option<usize>,
+        kept: bool,
+        began: u64,
+    },
+    Held {
+        since: u64,
+        expired: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +52,13 @@ struct Message {
     expires: Option<u64>,
     seen: bool,
     state: State,
+}
+
+/// A push consumer.
+#[derive(Clone, Copy, Debug)]
+struct Consumer {
+    prefetch: usize,
+    auto_ack: bool,
 }
 
 /// What a consumer must get.
@@ -69,6 +96,12 @@ pub struct Reference {
     messages: Vec<Message>,
     dead: Vec<Message>,
     counts: Counts,
+    /// All that were ever opened.
+    consumers: Vec<Consumer>,
+    /// Those that are open, in the order of opening, and whose turn it is.
+    open: Vec<usize>,
+    turn: usize,
+    reservations: u64,
 }
 
 impl Reference {
@@ -82,7 +115,104 @@ impl Reference {
             messages: Vec::new(),
             dead: Vec::new(),
             counts: Counts::default(),
+            consumers: Vec::new(),
+            open: Vec::new(),
+            turn: 0,
+            reservations: 0,
         }
+    }
+
+    pub fn open_consumer(&mut self, prefetch: usize, auto_ack: bool) {
+        self.open.push(self.consumers.len());
+        self.consumers.push(Consumer { prefetch, auto_ack });
+        self.reserve();
+    }
+
+    pub fn close_consumer(&mut self, consumer: usize) {
+        let Some(at) = self.open.iter().position(|open| *open == consumer) else {
+            return;
+        };
+        self.open.remove(at);
+        self.turn -= usize::from(at < self.turn);
+        for message in &mut self.messages {
+            if matches!(message.state, State::Reserved { consumer: own, .. } if own == consumer) {
+                message.state = State::Ready;
+            }
+        }
+        self.reserve();
+    }
+
+    /// What is reserved for a consumer or in its hands.
+    fn load(&self, consumer: usize) -> usize {
+        let of_it = |message: &&Message| match message.state {
+            State::Reserved { consumer: own, .. } => own == consumer,
+            State::Leased { consumer: own, .. } => own == Some(consumer),
+            _ => false,
+        };
+        self.messages.iter().filter(of_it).count()
+    }
+
+    /// Nothing is ready that a consumer has credit for: after every step and every event.
+    pub fn reserve(&mut self) {
+        while let Some(at) = self.first(false)
+            && let Some(consumer) = self.next_consumer()
+        {
+            self.reservations += 1;
+            let since = self.reservations;
+            self.messages[at].state = State::Reserved { consumer, since };
+        }
+    }
+
+    fn next_consumer(&mut self) -> Option<usize> {
+        let has_credit = |at: &usize| {
+            let consumer = self.open[*at];
+            self.load(consumer) < self.consumers[consumer].prefetch
+        };
+        if self.rules.single_active_consumer {
+            return (!self.open.is_empty() && has_credit(&0)).then(|| self.open[0]);
+        }
+        let count = self.open.len();
+        let mut in_turn = (0..count).map(|offset| (self.turn.min(count) + offset) % count.max(1));
+        let at = if self.rules.least_loaded {
+            in_turn
+                .filter(has_credit)
+                .min_by_key(|at| self.load(self.open[*at]))?
+        } else {
+            in_turn.find(has_credit)?
+        };
+        self.turn = (at + 1) % count;
+        Some(self.open[at])
+    }
+
+    /// What a consumer is handed next. `None`: it is closed.
+    pub fn take(&mut self, consumer: usize) -> Option<Option<Expected>> {
+        if !self.open.contains(&consumer) {
+            return None;
+        }
+        let first = (0..self.messages.len())
+            .filter_map(|at| match self.messages[at].state {
+                State::Reserved {
+                    consumer: own,
+                    since,
+                } if own == consumer => Some((since, at)),
+                _ => None,
+            })
+            .min();
+        let auto_ack = self.consumers[consumer].auto_ack;
+        let taken = first.map(|(_, at)| self.hand_over(at, false, auto_ack, Some(consumer)));
+        self.reserve();
+        Some(taken)
+    }
+
+    /// From now on the lease of a delivery is renewed.
+    pub fn keep(&mut self, delivery: u64, keep: bool) -> bool {
+        let found = self.leased(delivery);
+        if let Some(at) = found
+            && let State::Leased { kept, .. } = &mut self.messages[at].state
+        {
+            *kept = keep;
+        }
+        found.is_some()
     }
 
     fn full(&self, len: usize) -> bool {
@@ -186,10 +316,28 @@ impl Reference {
     }
 
     pub fn consume(&mut self, dead: bool, auto_ack: bool) -> Option<Expected> {
+        if !dead && self.rules.single_active_consumer && !self.open.is_empty() {
+            return None;
+        }
+        let at = self.first(dead)?;
+        Some(self.hand_over(at, dead, auto_ack, None))
+    }
+
+    /// The message that is delivered next.
+    fn first(&self, dead: bool) -> Option<usize> {
         let list = if dead { &self.dead } else { &self.messages };
-        let at = (0..list.len())
+        (0..list.len())
             .filter(|at| list[*at].state == State::Ready)
-            .min_by_key(|at| (u8::MAX - list[*at].priority, list[*at].place))?;
+            .min_by_key(|at| (u8::MAX - list[*at].priority, list[*at].place))
+    }
+
+    fn hand_over(
+        &mut self,
+        at: usize,
+        dead: bool,
+        auto_ack: bool,
+        consumer: Option<usize>,
+    ) -> Expected {
         self.deliveries += 1;
         let list = if dead {
             &mut self.dead
@@ -208,6 +356,9 @@ impl Reference {
         message.state = State::Leased {
             delivery: self.deliveries,
             ends: self.now + self.rules.lease,
+            consumer,
+            kept: false,
+            began: self.now,
         };
         if auto_ack {
             list.remove(at);
@@ -215,7 +366,7 @@ impl Reference {
                 self.retry_held();
             }
         }
-        Some(expected)
+        expected
     }
 
     fn leased(&self, delivery: u64) -> Option<usize> {
@@ -265,11 +416,10 @@ impl Reference {
 
     pub fn extend(&mut self, delivery: u64, by: u64) -> bool {
         let found = self.leased(delivery);
-        if let Some(at) = found {
-            self.messages[at].state = State::Leased {
-                delivery,
-                ends: self.now + by,
-            };
+        if let Some(at) = found
+            && let State::Leased { ends, .. } = &mut self.messages[at].state
+        {
+            *ends = self.now + by;
         }
         found.is_some()
     }
@@ -286,8 +436,9 @@ impl Reference {
 
     pub fn purge(&mut self) -> u64 {
         let before = self.messages.len();
-        self.messages
-            .retain(|message| matches!(message.state, State::Leased { .. }));
+        self.messages.retain(|message| {
+            matches!(message.state, State::Leased { .. } | State::Reserved { .. })
+        });
         (before - self.messages.len()) as u64
     }
 
@@ -312,11 +463,20 @@ impl Reference {
     pub fn pass(&mut self, to: u64) {
         while let Some((time, _, _, at)) = self.next_event(to) {
             self.now = self.now.max(time);
-            match self.messages[at].state {
-                State::Leased { ends, .. } if ends == time => self.end_lease(at),
-                State::Delayed { due } if due == time => self.messages[at].state = State::Ready,
+            match &mut self.messages[at].state {
+                State::Leased {
+                    ends,
+                    kept: true,
+                    began,
+                    ..
+                } if *ends == time && time < *began + LEASE_MAX => {
+                    *ends = (time + self.rules.lease).min(*began + LEASE_MAX);
+                }
+                State::Leased { ends, .. } if *ends == time => self.end_lease(at),
+                State::Delayed { due } if *due == time => self.messages[at].state = State::Ready,
                 _ => self.leave(at, Cause::Expired),
             }
+            self.reserve();
         }
         self.now = to;
     }
@@ -333,11 +493,14 @@ impl Reference {
     fn next_event(&self, to: u64) -> Option<(u64, u8, u64, usize)> {
         let events = self.messages.iter().enumerate().flat_map(|(at, message)| {
             let own = match message.state {
-                State::Leased { ends, delivery } => Some((ends, 0, delivery, at)),
+                State::Leased { ends, delivery, .. } => Some((ends, 0, delivery, at)),
                 State::Delayed { due } => Some((due, 1, message.place, at)),
-                State::Ready | State::Held { .. } => None,
+                State::Ready | State::Reserved { .. } | State::Held { .. } => None,
             };
-            let waits = matches!(message.state, State::Ready | State::Delayed { .. });
+            let waits = matches!(
+                message.state,
+                State::Ready | State::Reserved { .. } | State::Delayed { .. }
+            );
             let expiry = message.expires.filter(|_| waits);
             own.into_iter()
                 .chain(expiry.map(|end| (end, 2, message.place, at)))
@@ -351,7 +514,7 @@ impl Reference {
             match message.state {
                 State::Ready => counts.states.0 += 1,
                 State::Delayed { .. } | State::Held { .. } => counts.states.1 += 1,
-                State::Leased { .. } => counts.states.2 += 1,
+                State::Leased { .. } | State::Reserved { .. } => counts.states.2 += 1,
             }
         }
         counts
