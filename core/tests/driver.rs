@@ -10,9 +10,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ferrymq_core::driver::{Broker, Options, Queue, Started, Storage};
+use ferrymq_core::driver::{
+    Broker, Consumed, Consumer, ConsumerOptions, Options, Queue, Started, Storage,
+};
 use ferrymq_core::engine::{Command, Reply, Wait};
-use ferrymq_core::model::{DeadLetter, ErrorKind, Outgoing, Overflow, QueueOptions, Span, Time};
+use ferrymq_core::model::{
+    DeadLetter, Dispatch, ErrorKind, Outgoing, Overflow, QueueOptions, Span, Time,
+};
 
 fn broker() -> Broker {
     Broker::open(Options::default()).expect("the defaults are good")
@@ -241,4 +245,168 @@ fn a_produce_that_waits_for_a_sync_is_told_when_the_broker_is_killed() {
         panic!("statistics");
     };
     assert_eq!(stats.ready, 1, "what was written survives the process");
+}
+
+fn consumer(queue: &Queue, prefetch: u32) -> Consumer {
+    let options = ConsumerOptions {
+        prefetch,
+        ..ConsumerOptions::default()
+    };
+    queue.consumer(options).expect("the options are good")
+}
+
+#[test]
+fn consumers_that_come_and_go_lose_nothing_and_double_nothing() {
+    const THREADS: u64 = 6;
+    const EACH: u64 = 3000;
+    let broker = broker();
+    let queue = queue(
+        &broker,
+        QueueOptions {
+            capacity: Some(Some(64)),
+            overflow: Some(Overflow::Block),
+            dispatch: Some(Dispatch::LeastLoaded),
+            ..QueueOptions::default()
+        },
+    );
+    let shared = consumer(&queue, 5);
+    let seen = Mutex::new(HashSet::new());
+    let left = AtomicU64::new(THREADS * EACH);
+    let done = |delivery: &Consumed| {
+        let name = delivery.body().to_vec();
+        delivery.ack().expect("still leased");
+        assert!(seen.lock().expect("not poisoned").insert(name));
+        if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            broker.close();
+        }
+    };
+    thread::scope(|scope| {
+        for producer in 0..THREADS {
+            let queue = queue.clone();
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let name = (producer << 32 | n).to_be_bytes();
+                    queue.produce(name.as_slice()).expect("room comes");
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Ok(Some(delivery)) = shared.next(None) {
+                    done(&delivery);
+                }
+            });
+        }
+        for own in 1..4 {
+            let (queue, done) = (queue.clone(), &done);
+            scope.spawn(move || {
+                // Each lives for a few messages and leaves others reserved.
+                while let Ok(short) = queue.consumer(ConsumerOptions {
+                    prefetch: own * 3,
+                    ..ConsumerOptions::default()
+                }) {
+                    for _ in 0..own {
+                        match short.next(None) {
+                            Ok(Some(delivery)) => done(&delivery),
+                            _ => return,
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().expect("not poisoned");
+    assert_eq!(seen.len() as u64, THREADS * EACH);
+}
+
+#[test]
+fn a_consumer_that_waits_wakes_for_a_message_and_for_every_end() {
+    let broker = broker();
+    let queue = queue(&broker, QueueOptions::default());
+    let waits_at = |consumer: Consumer| {
+        thread::spawn(move || {
+            let first = consumer.next(None);
+            (consumer, first)
+        })
+    };
+    let waiting = |count: u64| {
+        while !matches!(broker.call(Command::BrokerStats), Ok(Reply::Broker(stats)) if stats.waiting == count)
+        {
+            thread::yield_now();
+        }
+    };
+    let thread = waits_at(consumer(&queue, 1));
+    waiting(1);
+    queue.produce("a").expect("room");
+    let (first, delivery) = thread.join().expect("no panic");
+    assert_eq!(delivery.expect("open").expect("a message").body(), b"a");
+    first.close();
+    let ended = |result: Result<Option<Consumed>, _>| {
+        let error: ferrymq_core::model::Error = result.err().expect("it has ended");
+        error.kind()
+    };
+    assert_eq!(ended(first.next(None)), ErrorKind::Closed);
+
+    let closed = consumer(&queue, 1);
+    let id = closed.id();
+    let thread = waits_at(closed);
+    waiting(1);
+    let done = broker.call(Command::CloseConsumer { consumer: id });
+    assert_eq!(done, Ok(Reply::Done));
+    assert_eq!(ended(thread.join().expect("no panic").1), ErrorKind::Closed);
+
+    let thread = waits_at(consumer(&queue, 1));
+    waiting(1);
+    queue.delete().expect("it is there");
+    assert_eq!(
+        ended(thread.join().expect("no panic").1),
+        ErrorKind::NotFound
+    );
+
+    let anew = broker.queue("q", QueueOptions::default()).expect("open");
+    let thread = waits_at(consumer(&anew, 1));
+    waiting(1);
+    broker.close();
+    assert_eq!(ended(thread.join().expect("no panic").1), ErrorKind::Closed);
+}
+
+#[test]
+fn a_dropped_consumer_gives_back_what_it_did_not_hand_out() {
+    let broker = broker();
+    let queue = queue(&broker, QueueOptions::default());
+    queue
+        .produce_many(vec!["a".into(), "b".into()])
+        .expect("room");
+    let consumer = consumer(&queue, 2);
+    let first = consumer.try_next().expect("open").expect("reserved");
+    assert_eq!(queue.stats().expect("open").ready, 0);
+    drop(consumer);
+    assert_eq!(queue.stats().expect("open").ready, 1);
+    first
+        .ack()
+        .expect("what was handed out stays with who has it");
+}
+
+#[test]
+fn a_guard_keeps_a_lease() {
+    let (broker, testing) =
+        Broker::open_testing(Options::default(), Storage::Memory).expect("it opens");
+    let queue = queue(
+        &broker,
+        QueueOptions {
+            lease: Some(Span(100)),
+            ..QueueOptions::default()
+        },
+    );
+    queue.produce("a").expect("room");
+    let delivery = queue.consume(Some(Span(0))).expect("open").expect("ready");
+    let kept = delivery.keep().expect("leased");
+    testing.advance_to(Time(1050));
+    assert!(queue.consume(Some(Span(0))).expect("open").is_none());
+    drop(kept);
+    testing.advance_to(Time(1100));
+    let again = queue.consume(Some(Span(0))).expect("open").expect("back");
+    assert_eq!(again.message().attempt, 2);
+    let lost = delivery.keep().err().map(|error| error.kind());
+    assert_eq!(lost, Some(ErrorKind::LeaseLost));
 }

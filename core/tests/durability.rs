@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferrymq_core::driver::{Broker, Options, Pending, Queue, Started, Storage, Testing};
+use ferrymq_core::driver::{
+    Broker, Consumed, Consumer, ConsumerOptions, Options, Pending, Queue, Started, Storage, Testing,
+};
 use ferrymq_core::engine::{Command, Reply, Wait};
 use ferrymq_core::model::{
     DeadLetter, Durability, Outgoing, Properties, QueueOptions, Span, Time, Token,
@@ -15,6 +17,9 @@ enum Move {
     Produce { durable: bool, key: Option<u8> },
     Delayed(u64),
     Consume,
+    OpenConsumer { prefetch: u32 },
+    CloseConsumer,
+    Take,
     Ack { durable: bool },
     Nack,
     Release,
@@ -31,6 +36,9 @@ fn moves() -> impl Strategy<Value = Move> {
             .prop_map(|(durable, key)| Move::Produce { durable, key }),
         1 => (1u64..300).prop_map(Move::Delayed),
         4 => Just(Move::Consume),
+        1 => (1u32..4).prop_map(|prefetch| Move::OpenConsumer { prefetch }),
+        1 => Just(Move::CloseConsumer),
+        4 => Just(Move::Take),
         2 => any::<bool>().prop_map(|durable| Move::Ack { durable }),
         1 => Just(Move::Nack),
         1 => Just(Move::Release),
@@ -51,6 +59,8 @@ struct Known {
     /// Acked, whether or not that was durable.
     acked: BTreeSet<u64>,
     acked_durably: BTreeSet<u64>,
+    /// How often each was handed over.
+    handed: BTreeMap<u64, u32>,
 }
 
 struct Run {
@@ -61,6 +71,7 @@ struct Run {
     waiting: Vec<(u64, bool, Pending)>,
     acking: Vec<(u64, Pending)>,
     held: Vec<(u64, Token)>,
+    consumers: Vec<Consumer>,
     now: u64,
 }
 
@@ -95,6 +106,7 @@ impl Run {
             waiting: Vec::new(),
             acking: Vec::new(),
             held: Vec::new(),
+            consumers: Vec::new(),
             now: 0,
         }
     }
@@ -103,7 +115,28 @@ impl Run {
         match step {
             Move::Produce { durable, key } => self.produce(durable, key, None),
             Move::Delayed(delay) => self.produce(true, None, Some(delay)),
-            Move::Consume => self.consume(),
+            Move::Consume => {
+                let consumed = self.queue.consume(Some(Span(0))).expect("open");
+                self.handed(consumed);
+            }
+            Move::OpenConsumer { prefetch } => {
+                let options = ConsumerOptions {
+                    prefetch,
+                    ..ConsumerOptions::default()
+                };
+                let consumer = self.queue.consumer(options).expect("open");
+                self.consumers.push(consumer);
+            }
+            Move::CloseConsumer => {
+                self.consumers.pop();
+            }
+            Move::Take => {
+                if let Some(consumer) = self.consumers.first() {
+                    let taken = consumer.try_next().expect("open");
+                    self.handed(taken);
+                    self.consumers.rotate_left(1);
+                }
+            }
             Move::Ack { durable } => self.ack(durable),
             Move::Nack => self.give_back(|token| Command::Nack {
                 token,
@@ -150,8 +183,8 @@ impl Run {
         }
     }
 
-    fn consume(&mut self) {
-        let Some(delivery) = self.queue.consume(Some(Span(0))).expect("open") else {
+    fn handed(&mut self, delivery: Option<Consumed>) {
+        let Some(delivery) = delivery else {
             return;
         };
         let name = u64::from_be_bytes(delivery.body().try_into().expect("a number"));
@@ -163,6 +196,7 @@ impl Run {
             !self.known.acked_durably.contains(&name),
             "{name} was acked durably"
         );
+        *self.known.handed.entry(name).or_default() += 1;
         self.held.retain(|(held, _)| *held != name);
         self.held.push((name, delivery.token().expect("a lease")));
     }
@@ -227,6 +261,8 @@ impl Run {
         }
         self.collect();
         self.testing.reopen().expect("it opens again");
+        // Handles of an earlier life: what they close now must be nobody's.
+        self.consumers.clear();
         self.held.clear();
         self.waiting.clear();
         self.acking.clear();
@@ -247,7 +283,13 @@ impl Run {
                 );
             }
         }
-        for name in there.keys() {
+        for (name, attempt) in &there {
+            // What was only reserved was not handed over, and counts nothing.
+            let handed = self.known.handed.get(name).copied().unwrap_or(0);
+            assert!(
+                *attempt <= handed,
+                "{name} has {attempt} attempts, {handed} were made"
+            );
             assert!(
                 self.known.produced.contains(name),
                 "{name} was never produced"
