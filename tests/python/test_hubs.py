@@ -118,8 +118,8 @@ until(lambda: len(done) == 200)
 squares = broker.queue("squares")
 def serve():
     for request in squares:
-        request.reply(json=request.json() ** 2)
         request.ack()
+        request.reply(json=request.json() ** 2)
 server = spawn(serve)
 def ask(n):
     assert squares.request(json=n, timeout=20).json() == n * n

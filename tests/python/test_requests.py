@@ -17,8 +17,9 @@ from conftest import take
 def serve(queue: ferrymq.Queue) -> None:
     """Answers n with n * n until the broker is closed."""
     for request in queue:
-        request.reply(json=request.json() ** 2, headers={"from": queue.name})
+        # Acked first: with the last reply the broker is closed.
         request.ack()
+        request.reply(json=request.json() ** 2, headers={"from": queue.name})
 
 
 def test_a_reply_comes_back(broker: ferrymq.Broker) -> None:
@@ -131,8 +132,8 @@ def test_through_asyncio() -> None:
 
             async def answer() -> None:
                 async for request in squares:
-                    await request.reply(json=request.json() ** 2)
                     await request.ack()
+                    await request.reply(json=request.json() ** 2)
 
             server = asyncio.create_task(answer())
             replies = await asyncio.gather(
