@@ -681,7 +681,7 @@ class Broker:
     ) -> ferrymq.Alarm:
         """As ferrymq.Broker.alarm; the callback, or coroutine function, runs in this event loop."""
         return self._broker.alarm(
-            in_loop(callback),
+            in_loop(callback) if callable(callback) else callback,
             queue=queue,
             above=above,
             older_than=older_than,
