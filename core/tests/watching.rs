@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferrymq_core::driver::{Alarm, Alert, Broker, Condition, Options, Storage};
 use ferrymq_core::engine::{Command, Notice, Noticed};
 use ferrymq_core::model::{
-    Departure, ErrorKind, Outgoing, Overflow, QueueOptions, Result, Span, Time,
+    Departure, ErrorKind, ExchangeKind, Outgoing, Overflow, QueueOptions, Result, Span, Time,
 };
 
 /// A hang is the failure.
@@ -59,6 +59,11 @@ fn what_went_wrong_is_noticed_once_and_counted() -> Result<()> {
     }
     queue.produce("too many").expect_err("it is full");
     assert_eq!(told(&notices), ("orders".into(), Noticed::Full, 1));
+    let doubled = broker.exchange("all", ExchangeKind::Fanout)?;
+    doubled.bind(&queue, "")?;
+    doubled
+        .publish("", "too many", false)
+        .expect_err("it is full");
     // What happens before the next second is told together, when the broker is closed at the latest.
     for delivery in queue.consume_many(2, None)? {
         delivery.reject(Some("secret of the customer"))?;
@@ -66,6 +71,7 @@ fn what_went_wrong_is_noticed_once_and_counted() -> Result<()> {
     queue.consume(None)?.expect("the third");
     testing.advance_to(Time(1000));
     broker.close();
+    assert_eq!(told(&notices), ("orders".into(), Noticed::Full, 1));
     let dead = Noticed::DeadLettered(Departure::Rejected);
     assert_eq!(told(&notices), ("orders".into(), dead, 2));
     assert_eq!(told(&notices), ("orders".into(), Noticed::LeaseEnded, 1));

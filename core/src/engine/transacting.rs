@@ -11,7 +11,7 @@ use crate::queue::Position;
 use super::entering::{check_batch, cost_coming_in};
 use super::once::{THIS_FRAME, Together};
 use super::room::Demand;
-use super::{Engine, Operation, Outcome, Reply, Step};
+use super::{Engine, Noticed, Operation, Outcome, Reply, Step};
 
 impl Engine {
     pub(super) fn publish(
@@ -94,7 +94,7 @@ impl Engine {
         (level, lsn)
     }
 
-    fn plan_transaction(&self, operations: &[Operation]) -> Result<Plan> {
+    fn plan_transaction(&mut self, operations: &[Operation]) -> Result<Plan> {
         check_batch("transaction", operations.len(), TRANSACTION_OPERATIONS_MAX)?;
         let mut plan = Plan::default();
         let mut carried = Demand::default();
@@ -143,8 +143,13 @@ impl Engine {
         for (index, load) in &plan.loads {
             let freed = plan.freed.get(index).copied().unwrap_or_default();
             let drops = self.plan_room(*index, *load, freed, plan.memory);
-            plan.drops
-                .push(drops.map_err(|full| self.full(*index, &full, None))?);
+            match drops {
+                Ok(drops) => plan.drops.push(drops),
+                Err(full) => {
+                    self.notice(*index, Noticed::Full);
+                    return Err(self.full(*index, &full, None));
+                }
+            }
         }
         Ok(plan)
     }
