@@ -146,8 +146,8 @@ impl Engine {
             name,
             spec: spec.clone(),
         });
+        self.alter_window(queue, spec.dedup_window);
         self.apply_options(queue, spec);
-        self.forget_ids(queue.index);
         self.watch_use(queue.index);
         self.freed.insert(queue.index);
         self.serve(queue.index);

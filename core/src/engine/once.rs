@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::model::limits::DEDUP_SLACK_PARTS;
-use crate::model::{Durability, MessageId, Outgoing, Span};
+use crate::model::{Durability, MessageId, Outgoing, QueueId, Span, Time};
 use crate::produce::{Original, Remembered};
+use crate::store::Record;
 
 use super::room::Demand;
 use super::{Engine, Outcome, Reply};
@@ -118,12 +119,27 @@ impl Engine {
         self.watch(index, over);
     }
 
-    /// Forgets the ids whose window is over; all of them where there is no window.
+    /// A queue's window is altered. What is over by the old or the new one is forgotten for good, and the log says so: replaying it later must not find it within a third.
+    pub(super) fn alter_window(&mut self, queue: QueueId, new: Option<Span>) {
+        let old = self.dedup_window(queue.index);
+        if let Some(old) = old.filter(|_| old != new) {
+            let window = old.min(new.unwrap_or(Span(0)));
+            let at = self.now;
+            self.record(&Record::Forgotten { queue, at, window });
+            self.forget_over(queue.index, at, window);
+        }
+    }
+
+    /// Forgets the ids whose window is over.
     pub(super) fn forget_ids(&mut self, index: u32) {
         let window = self.dedup_window(index).unwrap_or(Span(0));
-        let now = self.now;
+        self.forget_over(index, self.now, window);
+    }
+
+    /// Forgets the ids whose window was over at a moment, and looks again when the next ones' are.
+    pub(super) fn forget_over(&mut self, index: u32, now: Time, window: Span) {
         let line = self.line_at(index);
-        line.forgets_at = crate::model::Time::NEVER;
+        line.forgets_at = Time::NEVER;
         let Some(ids) = &mut line.ids else {
             return;
         };

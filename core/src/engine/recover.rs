@@ -86,6 +86,9 @@ impl Engine {
                 message,
                 at,
             } => self.remember_again(queue, name, message, at),
+            Record::Forgotten { queue, at, window } if self.line(queue).is_ok() => {
+                self.forget_over(queue.index, at, window);
+            }
             Record::Kept(accepted) => {
                 let queue = accepted.queue;
                 self.replay_accepted(accepted, slots);
@@ -114,11 +117,7 @@ impl Engine {
         if self.topology.queue(queue).is_err() {
             return self.add_queue(queue, name, spec);
         }
-        let window = spec.dedup_window;
         self.apply_options(queue, spec);
-        if window.is_none() {
-            self.forget_ids(queue.index);
-        }
         self.watch_use(queue.index);
     }
 

@@ -508,6 +508,7 @@ variants! { Record {
     13 => Bound { exchange, binding },
     14 => Unbound { exchange, binding },
     15 => Remembered { queue, name, message, at },
+    16 => Forgotten { queue, at, window },
 } else Record::QueueDeleted { queue: QueueId { index: u32::MAX, generation: 0 } } }
 
 #[cfg(test)]

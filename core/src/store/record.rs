@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Binding, Body, Departure, Durability, ExchangeId, ExchangeKind, MessageId, Properties, QueueId,
-    QueueSpec, QueueStats, Return, Time,
+    QueueSpec, QueueStats, Return, Span, Time,
 };
 
 /// A message as the log keeps it.
@@ -162,5 +162,14 @@ pub enum Record {
         message: MessageId,
         /// When that was accepted.
         at: Time,
+    },
+    /// A queue's window was altered: the ids whose old or new window was over by then count no more, however long later windows are.
+    Forgotten {
+        /// Which queue.
+        queue: QueueId,
+        /// When.
+        at: Time,
+        /// The shorter of both windows.
+        window: Span,
     },
 }

@@ -128,6 +128,11 @@ fn of_queues() -> Vec<Record> {
             message: MESSAGE,
             at: Time(1),
         },
+        Record::Forgotten {
+            queue: QUEUE,
+            at: Time(1),
+            window: Span(2),
+        },
     ];
     records.extend(dead.map(|dead_letter| Record::Queue {
         queue: QUEUE,
