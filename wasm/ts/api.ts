@@ -248,7 +248,7 @@ export interface EventBus extends EventTarget {
   subscribe(pattern: string, handler: Handler, options?: BusSubscribeOptions): Promise<Subscription>;
   /**
    * The bus as the platform's EventTarget: the event's type is the pattern, so that `"order.*"` hears `order.paid`. A listener hears what is published after this call and settles
-   * nothing: what it throws is reported as the platform does, and the event does not come back.
+   * nothing: what it throws is reported as the platform does, and the event does not come back. A pattern that the engine refuses hears nothing, and the log says so.
    */
   addEventListener(pattern: string, listener: BusListener | null, options?: AddEventListenerOptions | boolean): void;
   removeEventListener(pattern: string, listener: BusListener | null, options?: EventListenerOptions | boolean): void;

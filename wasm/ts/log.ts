@@ -72,8 +72,10 @@ export class Lines {
     const same = this.#waiting.get(name);
     if (same !== undefined) same.count += line.count;
     else if (this.#waiting.size < LINES_MAX) this.#waiting.set(name, line);
-    // Never from within the call that it was noticed in: a log may be anybody's code.
-    this.#timer ??= this.#timers.set(Math.max(this.#clock.now(), this.#told + LINE_MS), () => this.flush(), false);
+    // Never from within the call that it was noticed in: a log may be anybody's code. What can be said at once is said before a process ends; nothing keeps it alive longer.
+    const now = this.#clock.now();
+    const at = Math.max(now, this.#told + LINE_MS);
+    this.#timer ??= this.#timers.set(at, () => this.flush(), at === now);
   }
 
   /** Says what waits. */

@@ -98,8 +98,10 @@ export class Requests {
 
   async #begin(): Promise<void> {
     const queue = await this.#declare(this.#name, REPLIES);
+    const { opening } = this.#core;
     this.#listen(queue).catch((error: unknown) => {
-      // The queue is gone: those who wait get no reply any more, the next request makes it anew.
+      // It listened to an engine that has been opened anew since; or the queue is gone: those who wait get no reply any more, the next request makes it anew.
+      if (opening !== this.#core.opening) return;
       this.#opening = undefined;
       for (const waiting of [...this.#waiting.values()]) waiting.reject(error);
     });
