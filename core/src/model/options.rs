@@ -308,12 +308,8 @@ impl QueueSpec {
                 if let Some(value) = &passed.$field
                     && *value != self.$field
                 {
-                    let (there, here) = (self.$field.shown(), value.shown());
-                    return Err(Error::new(ErrorKind::QueueConflict, format!(
-                        "queue {} exists with {} = {there}, this declares {here}; declare it with the same value, leave the option out, or alter the queue",
-                        quoted(name),
-                        stringify!($field)
-                    )));
+                    let values = [self.$field.shown(), value.shown()];
+                    return Err(conflict(name, stringify!($field), &values));
                 }
             )*};
         }
@@ -388,6 +384,17 @@ impl QueueSpec {
             DeadLetter::Off => Ok(()),
         }
     }
+}
+
+#[cold]
+fn conflict(name: &str, option: &str, [there, here]: &[String; 2]) -> Error {
+    Error::new(
+        ErrorKind::QueueConflict,
+        format!(
+            "queue {} exists with {option} = {there}, this declares {here}; declare it with the same value, leave the option out, or alter the queue",
+            quoted(name)
+        ),
+    )
 }
 
 /// A value of an option as it stands in a message to people.
