@@ -33,6 +33,28 @@ CORE_NAMES = {
 }
 CORE_CASES = {"one_at_a_time": ("one at a time", 1), "batches_of_1000": ("batches of 1,000", 1000)}
 
+ROUTING = "routing by topic, 10 bindings take each key"
+FAN_OUT = "fan-out of 1 KB, each queue"
+# Criterion's group and function, the case, the name, and how many messages one pass of it is.
+GROWING = [
+    *(
+        ("topic_routing", f"{function}/{count}", ROUTING, f"{who}, {count:,} bindings", 1)
+        for count in (10, 100, 1_000, 10_000, 100_000)
+        for function, who in (
+            ("ferrymq_index", "ferrymq, by its index"),
+            ("every_binding", "a look at every pattern"),
+        )
+    ),
+    *(
+        ("fan_out", f"{function}/{count}", FAN_OUT, f"{who}, {count:,} queues", count)
+        for count in (10, 1_000)
+        for function, who in (
+            ("ferrymq_engine", "ferrymq engine, publish"),
+            ("arc_to_vectors", "a counted reference pushed to a vector"),
+        )
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -59,13 +81,17 @@ class Target:
 
 
 def core_rows(criterion: Path) -> list[Row]:
+    measured = [
+        (group, function, case, who, messages)
+        for group, (case, messages) in CORE_CASES.items()
+        for function, who in CORE_NAMES.items()
+    ]
     rows = []
-    for group, (case, messages) in CORE_CASES.items():
-        for function, who in CORE_NAMES.items():
-            estimates = criterion / group / function / "new" / "estimates.json"
-            if estimates.exists():
-                median = json.loads(estimates.read_text())["median"]["point_estimate"]
-                rows.append(Row("Rust", case, who, median / messages))
+    for group, function, case, who, messages in measured + GROWING:
+        estimates = criterion / group / function / "new" / "estimates.json"
+        if estimates.exists():
+            median = json.loads(estimates.read_text())["median"]["point_estimate"]
+            rows.append(Row("Rust", case, who, median / messages))
     return rows
 
 
@@ -118,6 +144,7 @@ def targets(rows: list[Row], waiting: dict[str, float], package: int) -> list[Ta
     wake = find(rows, "Python", "wake-up", "ferrymq") / 1000
     asked = find(rows, "Python", "request", "ferrymq")
     hops = find(rows, "Python", "request", "queue.Queue")
+    routing = find(rows, "Rust", ROUTING, "ferrymq, by its index, 100,000") / 1000
     node_one = find(rows, "Node", "", "ferrymq, one at a time") / 1000
     node_batch = find(rows, "Node", "", "ferrymq, batches") / 1000
     million = Target(
@@ -154,6 +181,13 @@ def targets(rows: list[Row], waiting: dict[str, float], package: int) -> list[Ta
             waiting["ten_priorities_ns"] / waiting["one_priority_ns"],
             10,
             "times",
+        ),
+        at_most("routing by topic, 100,000 bindings, 10 take the key", routing, 5, "us"),
+        at_most(
+            "memory of 1 KB published to 1,000 queues, each of them, the body counted in",
+            waiting["fan_out_1000_bytes_a_queue"],
+            128,
+            "bytes",
         ),
         at_most("WebAssembly with its glue, gzipped", package / 1000, 100, "KB"),
     ]
@@ -203,8 +237,10 @@ a hop through one queue.Queue and one back through another. The memory figure co
 allocation of 1,000,000 waiting messages and takes off their bodies. Delayed messages fall due at
 random within an hour while the clock moves 100 ms at a time; they and the messages of ten
 priorities leave in another order than they came in, so that nearly each is read from memory that no
-cache holds. The size counts the WebAssembly module and its glue as they are shipped; with the whole
-public API a page loads {everything:.1f} KB.
+cache holds. Routing is asked for keys far from each other in turn, so that none finds its bindings
+still in the cache. The memory of a fan-out counts every allocation of 500 publishes: a body that
+were copied for each queue would alone be 1,024 bytes in each. The size counts the WebAssembly
+module and its glue as they are shipped; with the whole public API a page loads {everything:.1f} KB.
 """
 
 

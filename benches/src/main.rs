@@ -1,8 +1,9 @@
-//! Measures what waiting messages cost, and prints it as JSON: the memory of one beside its body, of a delayed one too, and the time that delays and priorities take. The
-//! allocator counts; nothing is estimated.
+//! Measures what waiting messages cost, and prints it as JSON: the memory of one beside its body, of a delayed one too, the time that delays and priorities take, and
+//! the memory of one body in many queues. The allocator counts; nothing is estimated.
 //!
 //! `cargo run --release -p ferrymq-bench [MESSAGES]` (1,000,000 unless told).
 
+mod fan_out;
 mod waiting;
 
 use std::alloc::System;
@@ -71,6 +72,8 @@ fn main() {
         ("delayed_together_ns", figures.delayed_together_ns),
         ("one_priority_ns", figures.one_priority_ns),
         ("ten_priorities_ns", figures.ten_priorities_ns),
+        ("fan_out_10_bytes_a_queue", fan_out::bytes_a_queue(10)),
+        ("fan_out_1000_bytes_a_queue", fan_out::bytes_a_queue(1000)),
     ];
     let fields = fields.map(|(name, value)| format!(r#""{name}": {value:.1}"#));
     println!(

@@ -51,7 +51,7 @@ impl Engine {
         }
         // After all exchanges: a binding may lead to one of them.
         for (exchange, declared) in self.topology.exchanges() {
-            self.topology.each_binding(declared, &mut |binding| {
+            self.topology.each_binding(declared, &mut |_, binding| {
                 records.push(Record::Bound {
                     exchange,
                     binding: binding.clone(),

@@ -13,3 +13,31 @@ use std::collections::BinaryHeap;
 pub fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
     BinaryHeap::from(items).into_sorted_vec()
 }
+
+/// Numbers that were met before. Few of them, which is nearly always, are looked through; more of them stand in a set, so that many cost no more each.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// In the order in which they were met.
+    pub all: Vec<u32>,
+    many: BTreeSet<u32>,
+}
+
+impl Seen {
+    const FEW: usize = 16;
+
+    /// Whether it is met for the first time.
+    pub fn is_new(&mut self, number: u32) -> bool {
+        let new = if self.all.len() < Self::FEW {
+            !self.all.contains(&number)
+        } else {
+            if self.many.is_empty() {
+                self.many.extend(self.all.iter().copied());
+            }
+            self.many.insert(number)
+        };
+        if new {
+            self.all.push(number);
+        }
+        new
+    }
+}

@@ -2,7 +2,7 @@
 //! Owns: nothing. May use: model, topology (reads it). Never: changes anything.
 //! Invariant: pure; the same arguments give the same answer, and each queue is in it once.
 
-use crate::model::collections::BTreeSet;
+use crate::model::collections::Seen;
 use crate::model::{Binding, Destination, ExchangeId, ExchangeKind, HeaderValue, Headers, Match};
 use crate::topology::Topology;
 
@@ -16,30 +16,27 @@ pub fn resolve(
     key: &str,
     headers: Option<&Headers>,
 ) -> Vec<u32> {
-    let mut reached = Vec::new();
-    let mut queues = BTreeSet::new();
-    let mut exchanges = BTreeSet::new();
+    let mut queues = Seen::default();
+    let mut exchanges = Seen::default();
     // The next is last.
     let mut ahead = vec![Destination::Exchange(exchange)];
     while let Some(next) = ahead.pop() {
         match next {
             Destination::Queue(queue) => {
-                if queues.insert(queue.index) {
-                    reached.push(queue.index);
-                }
+                queues.is_new(queue.index);
             }
             Destination::Exchange(id) if id == Topology::DEFAULT_EXCHANGE => {
                 ahead.extend(topology.queue_named(key).map(Destination::Queue));
             }
             Destination::Exchange(id) => {
                 if let Ok(exchange) = topology.exchange(id)
-                    && exchanges.insert(id.index)
+                    && exchanges.is_new(id.index)
                 {
                     let taken = ahead.len();
                     let by_headers = exchange.kind == ExchangeKind::Headers;
-                    topology.each_candidate(exchange, key, &mut |binding| {
+                    topology.each_candidate(exchange, key, &mut |to, binding| {
                         if !by_headers || headers_match(binding, headers) {
-                            ahead.push(binding.to);
+                            ahead.push(to);
                         }
                     });
                     ahead[taken..].reverse();
@@ -53,7 +50,7 @@ pub fn resolve(
             }
         }
     }
-    reached
+    queues.all
 }
 
 /// Whether a message carries what a binding asks for. A value must be alike; `Null` asks for the name alone. All of none is true, any of none is not.

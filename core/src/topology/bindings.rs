@@ -1,7 +1,7 @@
 //! The bindings of all exchanges, each in three lists: those of its exchange, in the order in which they were made; those with its pattern; those that lead where it
 //! leads. The lists are links within the bindings, so that taking one out of all of them looks at no other.
 
-use crate::model::{Binding, ExchangeId};
+use crate::model::{Binding, Destination, ExchangeId};
 
 /// No binding, no node.
 pub(super) const NONE: u32 = u32::MAX;
@@ -41,17 +41,20 @@ struct Link {
     after: u32,
 }
 
-/// A binding that was made.
+/// A binding that was made: what is read on a message's way, in one line of the processor's cache, and the rest apart.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub from: ExchangeId,
-    pub binding: Binding,
+    pub to: Destination,
+    pub binding: Box<Binding>,
     /// Grows with every binding.
     pub number: u64,
     /// Its pattern's node.
     pub node: u32,
     links: [Link; 3],
 }
+
+const _: () = assert!(size_of::<Option<Bound>>() <= 64);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -81,7 +84,8 @@ impl Bindings {
         };
         let bound = Some(Bound {
             from,
-            binding,
+            to: binding.to,
+            binding: Box::new(binding),
             number: self.made,
             node,
             links: [alone; 3],

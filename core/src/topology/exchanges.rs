@@ -138,12 +138,12 @@ impl Topology {
         }
     }
 
-    /// The bindings that may take a key, in the order in which they were made: by pattern in a direct or topic exchange, all of any other.
+    /// The bindings that may take a key, with where they lead, in the order in which they were made: by pattern in a direct or topic exchange, all of any other.
     pub fn each_candidate(
         &self,
         exchange: &DeclaredExchange,
         key: &str,
-        take: &mut dyn FnMut(&Binding),
+        take: &mut dyn FnMut(Destination, &Binding),
     ) {
         match exchange.kind {
             ExchangeKind::Topic => {
@@ -157,13 +157,14 @@ impl Topology {
                     found = sorted(found);
                 }
                 for (_, at) in found {
-                    take(&self.bindings.get(at).binding);
+                    let bound = self.bindings.get(at);
+                    take(bound.to, &bound.binding);
                 }
             }
             ExchangeKind::Direct => {
                 let list = exchange.of_pattern(key);
                 let bindings = self.bindings.iter(Of::Pattern, list);
-                bindings.for_each(|(_, bound)| take(&bound.binding));
+                bindings.for_each(|(_, bound)| take(bound.to, &bound.binding));
             }
             ExchangeKind::Fanout | ExchangeKind::Headers => {
                 self.each_binding(exchange, take);
@@ -172,9 +173,13 @@ impl Topology {
     }
 
     /// All bindings of an exchange, in the order in which they were made.
-    pub fn each_binding(&self, exchange: &DeclaredExchange, take: &mut dyn FnMut(&Binding)) {
+    pub fn each_binding(
+        &self,
+        exchange: &DeclaredExchange,
+        take: &mut dyn FnMut(Destination, &Binding),
+    ) {
         let bindings = self.bindings.iter(Of::Exchange, exchange.bindings);
-        bindings.for_each(|(_, bound)| take(&bound.binding));
+        bindings.for_each(|(_, bound)| take(bound.to, &bound.binding));
     }
 
     /// Whether the binding may be made, and whether it is new. Errors: `NotFound`, `InvalidArgument`.
@@ -255,7 +260,7 @@ impl Topology {
     fn remove_binding(&mut self, at: u32) {
         let bindings = &mut self.bindings;
         let bound = bindings.get(at);
-        let (from, to, node) = (bound.from, bound.binding.to, bound.node);
+        let (from, to, node) = (bound.from, bound.to, bound.node);
         if let Some(exchange) = self.exchanges.get_mut(from.index, from.generation) {
             bindings.unlink(Of::Exchange, &mut exchange.bindings, at);
             bindings.unlink(Of::Pattern, exchange.patterns.list_mut(node), at);

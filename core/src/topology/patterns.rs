@@ -1,11 +1,12 @@
 //! One exchange's patterns by their words, so that a key finds those that take it without a look at the others.
 //!
 //! A tree with one node for each beginning of a pattern. Children are found by a hash of parent and word in one table for the whole tree; the hash has the
-//! engine's seed, so that nobody can choose words that fall together, and what is found never depends on it.
+//! engine's seed, so that nobody can choose words that fall together, and what is found never depends on it. Most words fit into a number, so that looking one up
+//! touches the table and the node and no third place: among 100,000 bindings each of them is a wait for memory.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::model::collections::BTreeSet;
+use crate::model::collections::Seen;
 
 use super::bindings::{List, NONE};
 
@@ -22,9 +23,10 @@ pub(super) enum Path<'a> {
 
 #[derive(Debug)]
 struct Node {
-    word: Box<str>,
-    /// Of the word, for this parent.
-    hash: u64,
+    /// See [`Word`].
+    word: u64,
+    /// The word, if it is a long one.
+    long: Box<str>,
     parent: u32,
     /// The next of its place in the table; for a vacant node, the next vacant one.
     next: u32,
@@ -78,7 +80,7 @@ impl Patterns {
     /// The node of a pattern, made if there is none.
     pub fn reach(&mut self, path: Path<'_>) -> u32 {
         if self.nodes.is_empty() {
-            self.add_node("", 0, NONE);
+            self.add_node(Word::new("", 0), NONE);
         }
         let mut node = ROOT;
         path.each(|word, wild| {
@@ -117,44 +119,39 @@ impl Patterns {
     /// A set of nodes moves along the key's words. A node is in it once: a word's node has one parent, and a `#` stays in it once reached, so that the time is at
     /// most the number of nodes times words, however many `#` there are.
     pub fn taking(&self, key: &str) -> Vec<List> {
-        let mut hashes: Vec<u32> = Vec::new();
-        let mut reached = BTreeSet::new();
-        let mut current = Vec::new();
-        if !self.nodes.is_empty() {
-            current.push(ROOT);
-            self.add_any_words(ROOT, &mut hashes, &mut reached);
+        if self.nodes.is_empty() {
+            return Vec::new();
         }
+        let mut hashes = Seen::default();
+        let (mut current, mut next) = (vec![ROOT], Vec::new());
+        self.add_hashes(ROOT, &mut hashes);
         Path::Words(key).each(|word, _| {
-            let own = self.hash(word);
-            let mut next = Vec::new();
-            for &node in current.iter().chain(&hashes) {
-                for child in [
-                    self.exact(node, word, own),
-                    self.nodes[node as usize].any_word,
-                ] {
+            let word = Word::new(word, self.seed);
+            for &node in current.iter().chain(&hashes.all) {
+                for child in [self.exact(node, word), self.nodes[node as usize].any_word] {
                     if child != NONE {
                         next.push(child);
                     }
                 }
             }
             for &node in &next {
-                self.add_any_words(node, &mut hashes, &mut reached);
+                self.add_hashes(node, &mut hashes);
             }
-            current = next;
+            std::mem::swap(&mut current, &mut next);
+            next.clear();
         });
-        let ends = current.iter().chain(&hashes);
+        let ends = current.iter().chain(&hashes.all);
         let lists = ends.map(|&node| self.nodes[node as usize].bindings);
         lists.filter(|list| list.first != NONE).collect()
     }
 
     /// `#` takes no word too: who reaches a node reaches the `#` behind it, and the `#` behind that.
-    fn add_any_words(&self, mut node: u32, hashes: &mut Vec<u32>, reached: &mut BTreeSet<u32>) {
+    fn add_hashes(&self, mut node: u32, hashes: &mut Seen) {
         loop {
             node = self.nodes[node as usize].any_words;
-            if node == NONE || !reached.insert(node) {
+            if node == NONE || !hashes.is_new(node) {
                 return;
             }
-            hashes.push(node);
         }
     }
 
@@ -162,23 +159,19 @@ impl Patterns {
         match word {
             "*" if wild => self.nodes[node as usize].any_word,
             "#" if wild => self.nodes[node as usize].any_words,
-            _ => self.exact(node, word, self.hash(word)),
+            _ => self.exact(node, Word::new(word, self.seed)),
         }
     }
 
-    fn hash(&self, word: &str) -> u64 {
-        xxh3_64_with_seed(word.as_bytes(), self.seed)
-    }
-
-    /// The child by a word, whose own hash is known.
-    fn exact(&self, parent: u32, word: &str, own: u64) -> u32 {
-        let hash = of_edge(own, parent);
-        let Some(mut node) = self.table.get(self.place(hash)).copied() else {
+    /// The child by a word.
+    fn exact(&self, parent: u32, word: Word<'_>) -> u32 {
+        if self.nodes[parent as usize].children == 0 {
             return NONE;
-        };
+        }
+        let mut node = self.table[self.place(parent, word.number)];
         while node != NONE {
             let here = &self.nodes[node as usize];
-            if here.hash == hash && here.parent == parent && *here.word == *word {
+            if here.word == word.number && here.parent == parent && *here.long == *word.long {
                 break;
             }
             node = here.next;
@@ -186,13 +179,16 @@ impl Patterns {
         node
     }
 
-    fn place(&self, hash: u64) -> usize {
-        hash as usize & self.table.len().wrapping_sub(1)
+    /// Where in the table the child by a word belongs.
+    fn place(&self, parent: u32, word: u64) -> usize {
+        let mut edge = [0; 12];
+        edge[..8].copy_from_slice(&word.to_le_bytes());
+        edge[8..].copy_from_slice(&parent.to_le_bytes());
+        xxh3_64_with_seed(&edge, self.seed) as usize & (self.table.len() - 1)
     }
 
     fn grow(&mut self, parent: u32, word: &str, wild: bool) -> u32 {
-        let hash = of_edge(self.hash(word), parent);
-        let child = self.add_node(word, hash, parent);
+        let child = self.add_node(Word::new(word, self.seed), parent);
         let here = &mut self.nodes[parent as usize];
         match word {
             "*" if wild => here.any_word = child,
@@ -208,10 +204,10 @@ impl Patterns {
         child
     }
 
-    fn add_node(&mut self, word: &str, hash: u64, parent: u32) -> u32 {
+    fn add_node(&mut self, word: Word<'_>, parent: u32) -> u32 {
         let node = Node {
-            word: word.into(),
-            hash,
+            word: word.number,
+            long: word.long.into(),
             parent,
             next: NONE,
             any_word: NONE,
@@ -242,20 +238,23 @@ impl Patterns {
             self.unfile(node);
         }
         let here = &mut self.nodes[node as usize];
-        here.word = Box::default();
+        here.long = Box::default();
         here.next = std::mem::replace(&mut self.vacant, node);
-        // What is vacant is no child.
-        here.parent = NONE;
         parent
     }
 
+    fn place_of(&self, node: u32) -> usize {
+        let node = &self.nodes[node as usize];
+        self.place(node.parent, node.word)
+    }
+
     fn file(&mut self, node: u32) {
-        let place = self.place(self.nodes[node as usize].hash);
+        let place = self.place_of(node);
         self.nodes[node as usize].next = std::mem::replace(&mut self.table[place], node);
     }
 
     fn unfile(&mut self, node: u32) {
-        let place = self.place(self.nodes[node as usize].hash);
+        let place = self.place_of(node);
         let next = self.nodes[node as usize].next;
         let mut before = self.table[place];
         if before == node {
@@ -293,10 +292,27 @@ impl Path<'_> {
     }
 }
 
-/// The hash of a word below a parent, from that of the word.
-fn of_edge(own: u64, parent: u32) -> u64 {
-    // The golden ratio's digits: neighbouring parents fall far apart.
-    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mixed = (own ^ u64::from(parent).wrapping_mul(STEP)).wrapping_mul(STEP);
-    mixed ^ (mixed >> 32)
+/// A word as a number: the bytes of a short one and how many they are, which no other word has; the hash of a long one, which is to be compared as well.
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    number: u64,
+    /// Empty for a short one.
+    long: &'a str,
+}
+
+impl<'a> Word<'a> {
+    fn new(word: &'a str, seed: u64) -> Word<'a> {
+        const SHORT: usize = 7;
+        if word.len() > SHORT {
+            let number = xxh3_64_with_seed(word.as_bytes(), seed) | 0xff << 56;
+            return Word { number, long: word };
+        }
+        let mut bytes = [0; 8];
+        bytes[..word.len()].copy_from_slice(word.as_bytes());
+        bytes[SHORT] = word.len() as u8;
+        Word {
+            number: u64::from_le_bytes(bytes),
+            long: "",
+        }
+    }
 }
