@@ -14,6 +14,7 @@ use ferrymq_core::driver::{
     Broker, Consumed, Consumer, ConsumerOptions, Options, Queue, Started, Storage,
 };
 use ferrymq_core::engine::{Command, Reply, Wait};
+use ferrymq_core::model::limits::QUEUE_CONSUMERS_MAX;
 use ferrymq_core::model::{
     DeadLetter, Dispatch, ErrorKind, Outgoing, Overflow, QueueOptions, Span, Time,
 };
@@ -409,4 +410,24 @@ fn a_guard_keeps_a_lease() {
     assert_eq!(again.message().attempt, 2);
     let lost = delivery.keep().err().map(|error| error.kind());
     assert_eq!(lost, Some(ErrorKind::LeaseLost));
+}
+
+#[test]
+fn the_number_of_consumers_has_a_bound() {
+    let broker = broker();
+    let queue = queue(&broker, QueueOptions::default());
+    let mut consumers: Vec<Consumer> = (0..QUEUE_CONSUMERS_MAX)
+        .map(|_| consumer(&queue, 1))
+        .collect();
+    let refused = queue.consumer(ConsumerOptions::default()).err();
+    assert_eq!(
+        refused.map(|error| error.kind()),
+        Some(ErrorKind::Unavailable)
+    );
+    consumers.pop();
+    consumers.push(consumer(&queue, 1));
+    // A message for each, and one more.
+    let messages = (0..=QUEUE_CONSUMERS_MAX).map(|n| n.to_string().as_str().into());
+    queue.produce_many(messages.collect()).expect("room");
+    assert_eq!(queue.stats().expect("open").ready, 1);
 }

@@ -168,7 +168,7 @@ impl Consumers {
             Some(consumer) => {
                 let had = consumer.has_credit();
                 consumer.unsettled -= 1;
-                !had
+                !had && !consumer.orphaned
             }
             None => {
                 place.owed -= 1;

@@ -180,6 +180,10 @@ impl Turns {
         if self.single {
             return self.pushed.first().copied();
         }
+        if let [alone] = *self.pushed {
+            self.turn = 0;
+            return Some(alone);
+        }
         let at = match self.dispatch {
             Dispatch::RoundRobin => self.in_turn(consumers)?,
             Dispatch::Random => {

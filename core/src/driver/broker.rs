@@ -273,8 +273,16 @@ impl Broker {
     /// Has the lease of a delivery renewed by itself, or not any more. Always answered at once. The short way of [`Command::Keep`].
     #[inline]
     pub fn keep(&self, token: Token, kept: bool) -> Result<()> {
-        let now = self.shared.clock.last_tick();
-        self.at_once(|state| state.engine.keep_at_once(now, token, kept), now)
+        let mut state = self.shared.lock();
+        let kept = match state.closed {
+            true => Err(closed()),
+            false => state.engine.keep_at_once(token, kept),
+        };
+        drop(state);
+        if !self.shared.ring.is_empty() {
+            self.shared.empty_ring();
+        }
+        kept
     }
 
     /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].

@@ -182,10 +182,9 @@ impl Engine {
         Ok(())
     }
 
-    /// [`Command::Keep`](super::Command::Keep).
+    /// [`Command::Keep`](super::Command::Keep). Nothing follows from it and no time passes: a lease that is due and has not ended yet goes on.
     #[inline]
-    pub fn keep_at_once(&mut self, now: Time, token: Token, kept: bool) -> Result<()> {
-        self.advance(now);
+    pub fn keep_at_once(&mut self, token: Token, kept: bool) -> Result<()> {
         self.leases.keep(token, kept)
     }
 

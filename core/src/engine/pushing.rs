@@ -114,13 +114,12 @@ impl Engine {
         let had_credit = consumer.has_credit();
         let reserved = consumer.reserved.pop_front()?;
         let index = consumer.queue.index;
+        let hands = Hands::of_consumer(place, consumer);
         if !consumer.auto_ack {
             consumer.unsettled += 1;
         } else if !had_credit {
-            self.credit(place, index);
+            self.credit(index);
         }
-        let consumer = self.consumers.at(place)?;
-        let hands = Hands::of_consumer(place, consumer);
         Some(self.hand_over(index, position(reserved), hands))
     }
 
@@ -171,17 +170,13 @@ impl Engine {
     #[inline]
     pub(super) fn repay(&mut self, consumer: u32, queue: u32) {
         if consumer != Lease::PULLED && self.consumers.repay(consumer) {
-            self.credit(consumer, queue);
+            self.credit(queue);
         }
     }
 
-    /// A consumer that had no credit has some.
+    /// A consumer of this queue that had no credit has some.
     #[inline]
-    fn credit(&mut self, place: u32, index: u32) {
-        let orphaned = self.consumers.at(place).is_none_or(|own| own.orphaned);
-        if orphaned {
-            return;
-        }
+    fn credit(&mut self, index: u32) {
         let line = self.line_at(index);
         line.consumers.gains_credit();
         if line.counts.ready > 0 {
@@ -203,7 +198,7 @@ impl Engine {
                 let had_credit = consumer.has_credit();
                 consumer.reserved.remove(at);
                 if !had_credit {
-                    self.credit(place, index);
+                    self.credit(index);
                 }
                 return;
             }
