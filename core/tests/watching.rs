@@ -79,6 +79,34 @@ fn what_went_wrong_is_noticed_once_and_counted() -> Result<()> {
 }
 
 #[test]
+fn closing_waits_for_what_is_being_told_unless_it_is_told_to_close() -> Result<()> {
+    let broker = Broker::open(Options::default())?;
+    let (tell, told) = channel();
+    let (go_on, may) = channel::<()>();
+    let may = std::sync::Mutex::new(may);
+    let inside = broker.clone();
+    broker.on_notice(move |_| {
+        let _ = tell.send("begun");
+        let _ = may.lock().map(|may| may.recv_timeout(PATIENCE));
+        // A sink may close the broker: nobody waits for himself.
+        inside.close();
+        let _ = tell.send("told");
+    });
+    let options = QueueOptions {
+        capacity: Some(Some(1)),
+        ..QueueOptions::default()
+    };
+    let queue = broker.queue("q", options)?;
+    queue.produce("one")?;
+    queue.produce("too many").expect_err("it is full");
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("begun"));
+    let _ = go_on.send(());
+    broker.close();
+    assert_eq!(told.try_recv(), Ok("told"));
+    Ok(())
+}
+
+#[test]
 fn a_million_expired_messages_are_one_notice() -> Result<()> {
     let (broker, testing) = Broker::open_testing(Options::default(), Storage::Memory)?;
     let told_first = notices(&broker);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Command, Notice, Reply};
@@ -78,6 +78,10 @@ pub(super) struct Watch {
     inside: Mutex<Inside>,
     thread: OnceLock<Thread>,
     sink: OnceLock<Sink>,
+    /// Held while the sink is called.
+    turn: Mutex<()>,
+    /// Who calls it.
+    teller: Mutex<Option<ThreadId>>,
     /// Where the thread's handle to the broker comes from.
     shared: OnceLock<Weak<Shared>>,
     /// Whether there are alarms, so that who has none never asks for the lock.
@@ -121,12 +125,23 @@ impl Watch {
         }
     }
 
-    /// Tells what was noticed and not told yet.
+    /// Tells what was noticed and not told yet. When it returns all of it was told, whoever told it; but the sink may close the broker from inside.
     pub fn tell(&self) {
+        let me = thread::current().id();
+        if *self.teller() == Some(me) {
+            return;
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.teller() = Some(me);
         let notices = std::mem::take(&mut self.inside().notices);
         if let Some(sink) = self.sink.get() {
             notices.iter().for_each(sink);
         }
+        *self.teller() = None;
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_notices(&self) -> bool {
