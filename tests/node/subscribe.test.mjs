@@ -61,6 +61,30 @@ test("an abort ends an iteration with the signal's reason, also one that waits",
   assert.throws(() => queue.consumer({ signal: controller.signal }), /enough/);
 });
 
+test("one signal may end any number of waits, and Node has nothing to warn of", async (t) => {
+  const { broker, queue } = await fresh(t);
+  const warnings = [];
+  const warn = (warning) => warnings.push(warning.name);
+  process.on("warning", warn);
+  t.after(() => process.off("warning", warn));
+  const controller = new AbortController();
+  const { signal } = controller;
+  const sub = (await broker.queue("other")).subscribe(() => {}, { signal });
+  const asked = await broker.queue("asked");
+  const waits = Array.from({ length: 30 }, () => [
+    queue.consume({ signal, timeout: null }),
+    queue.consumer({ signal }).next(),
+    asked.request("x", { signal }),
+  ]).flat();
+  const ends = Promise.allSettled(waits);
+  await turn();
+  controller.abort(new Error("all of them"));
+  for (const { status, reason } of await ends) assert.deepEqual([status, reason?.message], ["rejected", "all of them"]);
+  assert.equal(await sub.ended, undefined);
+  await turn();
+  assert.deepEqual(warnings, []);
+});
+
 test("a consumer that waits ends when it is closed, when it is disposed of, and with the broker", async (t) => {
   const { broker, queue } = await fresh(t);
   const consumers = [queue.consumer(), queue.consumer(), queue.consumer()];

@@ -1,5 +1,6 @@
 // Alarms: callbacks that are called once when a condition becomes true, and again only after it was false.
 
+import { onAbort } from "./aborts.js";
 import type { Alarm, AlarmCondition, AlarmOptions, Alert, QueueStats } from "./api.js";
 import { abortSignal, duration, flag, integer, known, optionalText } from "./checks.js";
 import type { Core } from "./core.js";
@@ -59,16 +60,19 @@ export class Alarms {
       throw invalid(`${ALARMS_MAX} alarms are set already, the most that may; cancel some`);
     }
     for (const queue of this.#queues()) armed.seen.set(queue.name, queue.deadLettered);
-    const cancel = () => {
-      signal?.removeEventListener("abort", cancel);
+    const end = () => {
       this.#armed.delete(armed);
     };
-    if (signal?.aborted !== true) {
-      signal?.addEventListener("abort", cancel, { once: true });
-      this.#armed.add(armed);
-      this.#arm();
-    }
-    return { cancel };
+    if (signal?.aborted === true) return { cancel: end };
+    const unhear = onAbort(signal, end);
+    this.#armed.add(armed);
+    this.#arm();
+    return {
+      cancel: () => {
+        unhear();
+        end();
+      },
+    };
   }
 
   /** Looks at what the alarms watch. */

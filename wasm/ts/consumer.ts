@@ -1,5 +1,6 @@
 // A push consumer: what is reserved for it, handed out as it is asked for.
 
+import { onAbort } from "./aborts.js";
 import type { Consumer, ConsumerOptions, Delivery } from "./api.js";
 import { abortSignal, flag, integer, known } from "./checks.js";
 import { ASYNC_DISPOSE } from "./disposal.js";
@@ -16,6 +17,7 @@ export class ConsumerHandle implements Consumer {
   readonly #place: number;
   readonly #generation: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #unhear: () => void;
   #closed = false;
 
   constructor(queue: QueueHandle, options: ConsumerOptions | undefined) {
@@ -33,7 +35,9 @@ export class ConsumerHandle implements Consumer {
     this.#place = id.place;
     this.#generation = id.generation;
     this.#signal = signal;
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#unhear = onAbort(signal, () => {
+      this.close().catch(() => undefined);
+    });
   }
 
   consumeMany(max: number): Promise<Delivery[]> {
@@ -59,7 +63,7 @@ export class ConsumerHandle implements Consumer {
 
   close(): Promise<void> {
     const { core } = this.#queue;
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#unhear();
     if (this.#closed || !core.open) return Promise.resolve();
     this.#closed = true;
     return core.call(
@@ -76,10 +80,6 @@ export class ConsumerHandle implements Consumer {
   [ASYNC_DISPOSE](): Promise<void> {
     return this.close();
   }
-
-  readonly #onAbort = () => {
-    this.close().catch(() => undefined);
-  };
 
   #take(max: () => number, wait: number): Promise<Delivery[]> {
     const { core } = this.#queue;

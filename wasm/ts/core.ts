@@ -1,5 +1,6 @@
 // One broker's engine under the public objects: calls into it, the promises of calls that wait, the timer it asked for.
 
+import { onAbort } from "./aborts.js";
 import type { Alarms } from "./alarms.js";
 import type { Log } from "./api.js";
 import type { Clock } from "./clock.js";
@@ -271,15 +272,15 @@ export class Core {
     const foreground = waits?.background !== true;
     if (foreground) this.#foreground += 1;
     return new Promise<T>((resolve, reject) => {
-      const abort = () => {
+      const unhear = onAbort(signal, () => {
         this.#forget(call);
         this.#cancel(call);
         reject(signal?.reason);
-      };
+      });
       this.#waiting.set(call, {
         foreground,
         resolve: (core) => {
-          signal?.removeEventListener("abort", abort);
+          unhear();
           try {
             resolve(read(core, subject));
           } catch (error) {
@@ -287,11 +288,10 @@ export class Core {
           }
         },
         reject: (error) => {
-          signal?.removeEventListener("abort", abort);
+          unhear();
           reject(error);
         },
       });
-      signal?.addEventListener("abort", abort, { once: true });
     });
   }
 

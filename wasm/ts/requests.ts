@@ -1,5 +1,6 @@
 // Requests and their replies. All replies to a broker come to one queue, made when first needed, and are told apart by their correlation ids.
 
+import { onAbort } from "./aborts.js";
 import type { Body, Message, QueueOptions, RequestOptions } from "./api.js";
 import { abortSignal, known, timeout } from "./checks.js";
 import type { Core } from "./core.js";
@@ -71,15 +72,14 @@ export class Requests {
     const { clock, timers } = this.#core;
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined;
-      const abort = () => done(() => reject(signal?.reason));
+      const unhear = onAbort(signal, () => done(() => reject(signal?.reason)));
       const done = (settle: () => void) => {
         timer?.cancel();
-        signal?.removeEventListener("abort", abort);
+        unhear();
         this.#waiting.delete(id);
         settle();
       };
       if (Number.isFinite(wait)) timer = timers.set(clock.now() + wait, () => done(() => reject(unanswered())), true);
-      signal?.addEventListener("abort", abort, { once: true });
       this.#waiting.set(id, {
         resolve: (message) => done(() => resolve(message)),
         reject: (error) => done(() => reject(error)),

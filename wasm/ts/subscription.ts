@@ -1,5 +1,6 @@
 // A subscription: a push consumer whose messages are run through a handler.
 
+import { onAbort } from "./aborts.js";
 import type { Delivery, Handler, HandlerContext, StopOptions, SubscribeOptions, Subscription } from "./api.js";
 import { abortSignal, integer, known, timeout } from "./checks.js";
 import { ConsumerHandle } from "./consumer.js";
@@ -52,7 +53,6 @@ export class SubscriptionHandle implements Subscription {
   readonly #consumer: ConsumerHandle;
   readonly #handler: Handler;
   readonly #running = new Set<Run>();
-  readonly #signal: AbortSignal | undefined;
   readonly #workers: Promise<unknown>;
   /** A handler that never ends keeps nobody waiting who waits for the end. */
   readonly #over: () => void;
@@ -69,10 +69,12 @@ export class SubscriptionHandle implements Subscription {
     if (signal?.aborted) throw signal.reason;
     this.#core = queue.core;
     this.#handler = handler;
-    this.#signal = signal;
     // Nothing is reserved that no handler is free for: whoever else listens gets it at once.
     this.#consumer = new ConsumerHandle(queue, { prefetch: concurrency });
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const unhear = onAbort(signal, () => {
+      this.#abort(signal?.reason);
+      this.stop().catch(() => undefined);
+    });
     let over: () => void = () => undefined;
     const unwatch = this.#core.onEnd((reason) => {
       this.#abort(reason);
@@ -81,7 +83,7 @@ export class SubscriptionHandle implements Subscription {
     this.ended = new Promise((resolve) => {
       over = () => {
         unwatch();
-        signal?.removeEventListener("abort", this.#onAbort);
+        unhear();
         resolve(this.#failure);
       };
     });
@@ -133,11 +135,6 @@ export class SubscriptionHandle implements Subscription {
       });
     });
   }
-
-  readonly #onAbort = () => {
-    this.#abort(this.#signal?.reason);
-    this.stop().catch(() => undefined);
-  };
 
   #abort(reason: unknown): void {
     for (const run of this.#running) run.abort(reason);
