@@ -258,6 +258,26 @@ test("the bus is an EventTarget: patterns are its types, with once, signal, obje
   assert.deepEqual(seen.at(-1), ["order.*", "order.new", "4"]);
 });
 
+test("a listener that wanted one event may listen for the next while it is called", async (t) => {
+  const { broker } = await fresh(t);
+  const bus = await broker.bus();
+  const seen = [];
+  const hear = (event) => {
+    seen.push(event.message.text());
+    if (seen.length < 3) bus.addEventListener("a", hear, { once: true });
+  };
+  bus.addEventListener("a", hear, { once: true });
+  for (const body of ["1", "2", "3", "4"]) {
+    await bus.publish("a", body);
+    await turn();
+  }
+  assert.deepEqual(seen, ["1", "2", "3"]);
+  assert.deepEqual(
+    (await broker.queues()).map(({ name }) => name),
+    ["q"],
+  );
+});
+
 test("the bus refuses wrong arguments, and ends with its broker", async (t) => {
   const { broker } = await fresh(t);
   const bus = await broker.bus();

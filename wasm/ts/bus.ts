@@ -80,8 +80,8 @@ export class EventBusHandle extends EventTarget implements EventBus {
   }
 
   #dispatch(pattern: string, message: Message): void {
-    this.dispatchEvent(new BusEvent(pattern, message.key ?? "", message));
-    this.#listeners.heard(pattern);
+    const event = new BusEvent(pattern, message.key ?? "", message);
+    this.#listeners.hear(pattern, () => this.dispatchEvent(event));
   }
 
   #subscribe(

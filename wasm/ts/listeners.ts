@@ -1,5 +1,6 @@
 // Who listens to which pattern of the bus: with the first listener a subscription begins, with the last it ends.
 
+import { onAbort } from "./aborts.js";
 import type { Subscription } from "./api.js";
 
 type Listener = EventListenerOrEventListenerObject;
@@ -36,7 +37,7 @@ export class Listeners {
     }
     if (!pattern.entries.some((entry) => entry.listener === listener && entry.capture === capture)) {
       pattern.entries.push({ listener, capture, once });
-      signal?.addEventListener("abort", () => this.remove(name, listener, capture), { once: true });
+      onAbort(signal, () => this.remove(name, listener, capture));
     }
     try {
       await pattern.subscription;
@@ -51,16 +52,24 @@ export class Listeners {
     this.#keep(name, (entry) => entry.listener !== listener || entry.capture !== capture);
   }
 
-  /** An event was dispatched: listeners that wanted one are gone. */
-  heard(name: string): void {
-    this.#keep(name, (entry) => !entry.once);
+  /** Around an event: listeners that wanted one are gone before they are called, so that they may listen again. */
+  hear(name: string, dispatch: () => void): void {
+    const pattern = this.#patterns.get(name);
+    if (pattern !== undefined) pattern.entries = pattern.entries.filter((entry) => !entry.once);
+    dispatch();
+    this.#end(name);
   }
 
   #keep(name: string, stays: (entry: Entry) => boolean): void {
     const pattern = this.#patterns.get(name);
-    if (pattern === undefined) return;
-    pattern.entries = pattern.entries.filter(stays);
-    if (pattern.entries.length > 0) return;
+    if (pattern !== undefined) pattern.entries = pattern.entries.filter(stays);
+    this.#end(name);
+  }
+
+  /** With nobody left who listens, the subscription ends. */
+  #end(name: string): void {
+    const pattern = this.#patterns.get(name);
+    if (pattern === undefined || pattern.entries.length > 0) return;
     this.#patterns.delete(name);
     pattern.subscription.then((subscription) => subscription.stop()).catch(() => undefined);
   }
