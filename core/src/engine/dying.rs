@@ -353,6 +353,8 @@ impl Engine {
             return;
         };
         let (index, id, level) = (resident.queue, resident.id, resident.level);
+        let (state, priority) = (resident.state, resident.priority);
+        let properties = resident.properties.clone();
         let detail = detail.or_else(|| self.reasons.get(&id).cloned());
         if self.log.is_some() && level > Durability::Memory {
             self.record(&Record::Held {
@@ -373,6 +375,13 @@ impl Engine {
         self.holding.insert(index);
         if let Some(target) = target {
             self.line_at(target).holders.insert(index);
+        }
+        // It is dead: like one that could be moved at once, it holds back nothing of its key.
+        if self.line_at(index).waiting.ordered_keys()
+            && state != State::Parked
+            && let Some(key) = properties.as_ref().and_then(|all| all.key.as_deref())
+        {
+            self.let_follow(index, key, Position { id, slot }, priority);
         }
     }
 

@@ -71,6 +71,16 @@ impl Counts {
         }
     }
 
+    /// Takes back the verdict on a held message: whoever holds it again, after an opening, counts it again.
+    pub fn take_back_verdict(&mut self, cause: Departure) {
+        match cause {
+            Departure::Rejected => self.rejected -= 1,
+            Departure::Expired => self.expired -= 1,
+            Departure::Overflow => self.dropped -= 1,
+            Departure::Acked | Departure::MaxAttempts | Departure::Taken => {}
+        }
+    }
+
     /// Counts what became of a message that leaves.
     pub fn fate(&mut self, cause: Departure, moved: bool) {
         self.removed += 1;

@@ -39,8 +39,21 @@ impl Engine {
             self.replay(record, &mut slots);
         }
         self.end_exclusive(&mut slots);
+        let mut spent = Vec::new();
         for (id, kept) in slots {
+            if kept.held.is_none() && kept.leased && self.is_spent(kept.slot) {
+                spent.push(kept.slot);
+            }
             self.place(id, kept);
+        }
+        // A message that kills whoever takes it must not do so for ever. Those that die now begin anew behind all that is there.
+        for slot in spent {
+            self.detach(slot);
+            self.die(slot, Departure::MaxAttempts, None);
+        }
+        // Some of what took the room may have gone with the crash. Those that wait on stand in their targets' lists again.
+        for source in self.holding.clone() {
+            self.retry_held(source);
         }
         self.log = log;
         let snapshot = self.snapshot();
@@ -170,6 +183,7 @@ impl Engine {
             // Whoever held it is gone with his process: it stays in its place, counted.
             Record::Leased { attempt, .. } => {
                 kept.leased = true;
+                kept.due = Time(0);
                 if let Some(resident) = self.messages.get_mut(kept.slot) {
                     let again = std::mem::replace(&mut resident.redelivered, true);
                     resident.attempt = attempt;
@@ -262,11 +276,8 @@ impl Engine {
             line.waiting.expiring.push(position.due(expires_at));
             self.watch(index, expires_at);
         }
-        let spent = kept.leased && self.is_spent(slot);
         match kept.held {
             Some((cause, detail)) => self.hold(slot, None, cause, detail),
-            // A message that kills whoever takes it must not do so for ever.
-            None if spent => self.die(slot, Departure::MaxAttempts, None),
             None => self.reveal(index, position, kept.due),
         }
     }

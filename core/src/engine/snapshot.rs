@@ -28,9 +28,13 @@ impl Engine {
                 name: name.to_owned(),
                 spec: declared.spec.clone(),
             });
+            let mut counts = line.counts.clone();
+            for held in &line.held {
+                counts.take_back_verdict(held.cause);
+            }
             records.push(Record::Counts {
                 queue,
-                stats: Box::new(line.counts.stats(name, None)),
+                stats: Box::new(counts.stats(name, None)),
                 removed: line.counts.removed,
             });
             let ids = line.ids.iter().flat_map(|ids| ids.iter());
