@@ -1,0 +1,559 @@
+//! A disk in memory that fails as disks fail. It executes the engine's tickets and keeps two views of each file: what the operating system shows, and what a power cut leaves.
+//! Writes stay unsynced by 512-byte sectors, creations and deletions by directory entry, until a sync has covered them; a power cut decides each of them by itself.
+
+use std::collections::BTreeMap;
+
+use ferrymq_core::store::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
+
+use crate::bugs::Bug;
+use crate::faults::{Counts, Cut, Damage, Fault, Order, SyncEnd};
+use crate::rng::{Hash, Rng};
+
+/// What a disk writes at once.
+pub const SECTOR: usize = 512;
+/// How many files that were deleted for good are kept, to come back as ghosts.
+const GHOSTS: usize = 4;
+
+/// One file's bytes.
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    current: Vec<u8>,
+    durable: Vec<u8>,
+    /// Sectors that differ, or may differ, between the two; none of what a failed sync gave up.
+    dirty: Vec<bool>,
+}
+
+/// A name in the directory: which bytes it stands for, in both views.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    durable: Option<usize>,
+    current: Option<usize>,
+}
+
+/// A sync on its way: the sectors that it covers, as they were when it was asked for.
+#[derive(Clone, Debug)]
+struct Sync {
+    ticket: TicketId,
+    inode: usize,
+    sectors: Vec<u32>,
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+/// The disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    directory: BTreeMap<FileId, Entry>,
+    inodes: Vec<Inode>,
+    syncs: Vec<Sync>,
+    /// Unsynced sectors in the order in which they were written.
+    written: Vec<(usize, u32)>,
+    ghosts: Vec<(FileId, Vec<u8>)>,
+    /// What fails next.
+    pub armed: Vec<Fault>,
+    /// A file whose reads fail until it is healed.
+    pub unreadable: Option<FileId>,
+    /// How many more bytes may be written before there is no room.
+    pub room: Option<u64>,
+    /// What is deliberately wrong.
+    pub bug: Option<Bug>,
+    /// What happened.
+    pub counts: Counts,
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new(bug: Option<Bug>) -> SimDisk {
+        SimDisk {
+            bug,
+            ..SimDisk::default()
+        }
+    }
+
+    /// Does what a ticket asks; `None`: it is a sync and takes its time.
+    pub fn execute(&mut self, ticket: Ticket, rng: &mut Rng) -> Option<DiskOutcome> {
+        Some(match ticket.op {
+            DiskOp::List => self.list(),
+            DiskOp::Create { file } => self.create(file),
+            DiskOp::Delete { file } => self.delete(file),
+            DiskOp::SyncDir => self.sync_dir(),
+            DiskOp::ReadAt { file, offset, len } => self.read(file, offset, len),
+            DiskOp::WriteAt {
+                file,
+                offset,
+                bytes,
+            } => self.write(file, offset as usize, &bytes, rng),
+            DiskOp::Sync { file } => return self.begin_sync(ticket.id, file),
+        })
+    }
+
+    /// A ticket that the crash cuts off: done in part, and nobody hears of it.
+    pub fn interrupt(&mut self, ticket: Ticket, rng: &mut Rng) {
+        match ticket.op {
+            DiskOp::WriteAt {
+                file,
+                offset,
+                bytes,
+            } => {
+                let part = rng.below(bytes.len() as u64 + 1) as usize;
+                self.put(file, offset as usize, &bytes[..part]);
+            }
+            DiskOp::Create { file } if rng.percent(50) => {
+                self.create(file);
+            }
+            DiskOp::Delete { file } if rng.percent(50) => {
+                self.delete(file);
+            }
+            DiskOp::SyncDir if rng.percent(50) => {
+                self.sync_dir();
+            }
+            _ => {}
+        }
+    }
+
+    fn list(&self) -> DiskOutcome {
+        let files = self.directory.iter().filter_map(|(file, entry)| {
+            let inode = &self.inodes[entry.current?];
+            Some((*file, inode.current.len() as u64))
+        });
+        DiskOutcome::Files(files.collect())
+    }
+
+    fn inode(&self, file: FileId) -> Option<usize> {
+        self.directory.get(&file)?.current
+    }
+
+    fn create(&mut self, file: FileId) -> DiskOutcome {
+        if self.take(Fault::FailCreate) {
+            return failed("no space left on device");
+        }
+        if self.inode(file).is_some() {
+            return failed("the file exists");
+        }
+        self.inodes.push(Inode::default());
+        let inode = self.inodes.len() - 1;
+        self.directory.entry(file).or_default().current = Some(inode);
+        DiskOutcome::Done
+    }
+
+    fn delete(&mut self, file: FileId) -> DiskOutcome {
+        if self.take(Fault::FailDelete) {
+            return failed("input/output error");
+        }
+        match self.directory.get_mut(&file) {
+            Some(entry) if entry.current.is_some() => {
+                entry.current = None;
+                DiskOutcome::Done
+            }
+            _ => missing(file),
+        }
+    }
+
+    fn sync_dir(&mut self) -> DiskOutcome {
+        if self.take(Fault::FailSyncDir) {
+            return failed("input/output error");
+        }
+        if self.bug != Some(Bug::SkipDirectorySync) {
+            self.settle_directory();
+        }
+        DiskOutcome::Done
+    }
+
+    fn settle_directory(&mut self) {
+        let (inodes, ghosts) = (&self.inodes, &mut self.ghosts);
+        self.directory.retain(|file, entry| {
+            if let (Some(gone), None) = (entry.durable, entry.current) {
+                if ghosts.len() == GHOSTS {
+                    ghosts.remove(0);
+                }
+                ghosts.push((*file, inodes[gone].durable.clone()));
+            }
+            entry.durable = entry.current;
+            entry.current.is_some()
+        });
+    }
+
+    fn read(&mut self, file: FileId, offset: u64, len: u32) -> DiskOutcome {
+        if self.take(Fault::FailRead) {
+            return failed("input/output error");
+        }
+        if self.take(Fault::StickyRead) {
+            self.unreadable = Some(file);
+        }
+        if self.unreadable == Some(file) {
+            return failed("input/output error");
+        }
+        let Some(inode) = self.inode(file) else {
+            return missing(file);
+        };
+        let inode = &self.inodes[inode];
+        let bytes = match self.bug {
+            Some(Bug::ReadWhatIsDurable) => &inode.durable,
+            _ => &inode.current,
+        };
+        let from = (offset as usize).min(bytes.len());
+        let to = from.saturating_add(len as usize).min(bytes.len());
+        let mut bytes = bytes[from..to].to_vec();
+        if self.bug == Some(Bug::DropLastFrame)
+            && let Some(last) = bytes.iter().rposition(|byte| *byte != 0)
+        {
+            bytes[last] = 0;
+        }
+        DiskOutcome::Bytes(bytes)
+    }
+
+    fn write(&mut self, file: FileId, offset: usize, bytes: &[u8], rng: &mut Rng) -> DiskOutcome {
+        if self.inode(file).is_none() {
+            return missing(file);
+        }
+        let full = self.room.is_some_and(|room| room < bytes.len() as u64);
+        if full || self.take(Fault::FailWrite) {
+            let part = match self.room.take() {
+                Some(room) if full => room as usize,
+                _ => rng.below(bytes.len() as u64 + 1) as usize,
+            };
+            self.put(file, offset, &bytes[..part]);
+            self.counts.failed_writes += 1;
+            return match self.bug {
+                Some(Bug::SwallowFailedWrite) => DiskOutcome::Done,
+                _ => failed("no space left on device"),
+            };
+        }
+        if let Some(room) = &mut self.room {
+            *room -= bytes.len() as u64;
+        }
+        if self.bug == Some(Bug::DeleteBeforeSync) && offset == 0 {
+            self.directory.retain(|other, _| *other == file);
+        }
+        self.put(file, offset, bytes);
+        DiskOutcome::Done
+    }
+
+    /// Bytes reach the operating system.
+    fn put(&mut self, file: FileId, offset: usize, bytes: &[u8]) {
+        let Some(at) = self.inode(file).filter(|_| !bytes.is_empty()) else {
+            return;
+        };
+        let inode = &mut self.inodes[at];
+        let end = offset + bytes.len();
+        if inode.current.len() < end {
+            inode.current.resize(end, 0);
+        }
+        inode.current[offset..end].copy_from_slice(bytes);
+        inode
+            .dirty
+            .resize(inode.current.len().div_ceil(SECTOR), false);
+        for sector in offset / SECTOR..end.div_ceil(SECTOR) {
+            inode.dirty[sector] = true;
+            self.written.push((at, sector as u32));
+        }
+    }
+
+    fn begin_sync(&mut self, ticket: TicketId, file: FileId) -> Option<DiskOutcome> {
+        let Some(at) = self.inode(file) else {
+            return Some(missing(file));
+        };
+        let inode = &self.inodes[at];
+        let mut sync = Sync {
+            ticket,
+            inode: at,
+            sectors: Vec::new(),
+            bytes: Vec::new(),
+            length: inode.current.len(),
+        };
+        for (sector, _) in inode.dirty.iter().enumerate().filter(|(_, dirty)| **dirty) {
+            sync.sectors.push(sector as u32);
+            sync.bytes
+                .extend_from_slice(sector_of(&inode.current, sector));
+            sync.bytes.resize(sync.sectors.len() * SECTOR, 0);
+        }
+        if self.bug == Some(Bug::SyncHalf) && sync.sectors.len() > 1 {
+            sync.sectors.pop();
+        }
+        if self.bug == Some(Bug::ConfirmBeforeSync) {
+            return Some(DiskOutcome::Done);
+        }
+        self.syncs.push(sync);
+        None
+    }
+
+    /// How many syncs are on their way.
+    #[must_use]
+    pub fn syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
+    /// A sync ends, well or not; gives what `io_done` is to hear.
+    pub fn end_sync(&mut self, nth: usize, end: SyncEnd, rng: &mut Rng) -> (TicketId, DiskOutcome) {
+        let sync = self.syncs.remove(nth);
+        let inode = &mut self.inodes[sync.inode];
+        let well = end == SyncEnd::Well;
+        if well && inode.durable.len() < sync.length {
+            inode.durable.resize(sync.length, 0);
+        }
+        for (nth, &sector) in sync.sectors.iter().enumerate() {
+            let bytes = &sync.bytes[nth * SECTOR..][..SECTOR];
+            // A sync that failed may have brought any part of it down.
+            if well || rng.percent(30) {
+                put_sector(&mut inode.durable, sector as usize, bytes, sync.length);
+            }
+            let sector = sector as usize;
+            let unchanged = same(sector_of(&inode.current, sector), bytes);
+            if unchanged {
+                inode.dirty[sector] = false;
+            }
+            if unchanged && end == SyncEnd::Reverted {
+                let old = sector_of(&inode.durable, sector).to_vec();
+                let from = (sector * SECTOR).min(inode.current.len());
+                let to = (from + SECTOR).min(inode.current.len());
+                let place = &mut inode.current[from..to];
+                place.fill(0);
+                place[..old.len()].copy_from_slice(&old);
+            }
+        }
+        if well {
+            let inodes = &self.inodes;
+            self.written
+                .retain(|(at, sector)| inodes[*at].dirty[*sector as usize]);
+            return (sync.ticket, DiskOutcome::Done);
+        }
+        self.counts.failed_syncs += 1;
+        let swallowed = matches!(
+            self.bug,
+            Some(Bug::SwallowFailedSync | Bug::RetryFailedSync)
+        );
+        match swallowed {
+            true => (sync.ticket, DiskOutcome::Done),
+            false => (sync.ticket, failed("input/output error")),
+        }
+    }
+
+    /// The process is gone: what was written stays.
+    pub fn kill(&mut self) {
+        self.syncs.clear();
+        self.room = None;
+    }
+
+    /// Power is gone: each unsynced sector, length, creation and deletion is decided by itself.
+    pub fn power_cut(&mut self, cut: Cut, rng: &mut Rng) {
+        self.kill();
+        let kept = match cut.order {
+            Order::Any => usize::MAX,
+            Order::Prefix => rng.below(self.written.len() as u64 + 1) as usize,
+        };
+        for at in 0..self.inodes.len() {
+            let last = |sector: usize| {
+                let mut order = self.written.iter();
+                let last = order.rposition(|entry| *entry == (at, sector as u32));
+                last.is_some_and(|last| last < kept)
+            };
+            let survives = |sector: usize, rng: &mut Rng| match cut.order {
+                Order::Any => rng.percent(cut.survives),
+                Order::Prefix => last(sector),
+            };
+            let inode = &self.inodes[at];
+            let bytes = cut_inode(inode, cut, survives, &self.ghosts, rng);
+            let inode = &mut self.inodes[at];
+            inode.dirty.clear();
+            inode.dirty.resize(bytes.len().div_ceil(SECTOR), false);
+            inode.current.clone_from(&bytes);
+            inode.durable = bytes;
+        }
+        self.written.clear();
+        for entry in self.directory.values_mut() {
+            let applied = match cut.order {
+                Order::Any => rng.percent(cut.survives),
+                Order::Prefix => rng.percent(50),
+            };
+            if applied {
+                entry.durable = entry.current;
+            }
+            entry.current = entry.durable;
+        }
+        self.directory.retain(|_, entry| entry.current.is_some());
+        self.compact();
+    }
+
+    /// Forgets the bytes of files that are gone from both views.
+    fn compact(&mut self) {
+        let old = std::mem::take(&mut self.inodes);
+        let mut old: Vec<Option<Inode>> = old.into_iter().map(Some).collect();
+        for entry in self.directory.values_mut() {
+            if let Some(inode) = entry.current.and_then(|at| old[at].take()) {
+                self.inodes.push(inode);
+                let at = Some(self.inodes.len() - 1);
+                (entry.current, entry.durable) = (at, at);
+            }
+        }
+    }
+
+    /// Damages what was synced. False: there was nothing to damage.
+    pub fn damage(&mut self, damage: Damage, rng: &mut Rng) -> bool {
+        let files: Vec<FileId> = self.directory.keys().copied().collect();
+        if damage == Damage::Ghost {
+            let ghosts = self.ghosts.clone();
+            let mut gone = ghosts
+                .iter()
+                .filter(|(file, _)| self.inode(*file).is_none());
+            let Some((file, bytes)) = gone.next_back() else {
+                return false;
+            };
+            self.inodes.push(Inode {
+                current: bytes.clone(),
+                durable: bytes.clone(),
+                dirty: vec![false; bytes.len().div_ceil(SECTOR)],
+            });
+            let at = Some(self.inodes.len() - 1);
+            let entry = Entry {
+                durable: at,
+                current: at,
+            };
+            self.directory.insert(*file, entry);
+            return true;
+        }
+        if files.is_empty() {
+            return false;
+        }
+        let file = rng.pick(&files);
+        if damage == Damage::Missing {
+            self.directory.remove(&file);
+            return true;
+        }
+        let Some(at) = self.inode(file) else {
+            return false;
+        };
+        let len = self.inodes[at].current.len();
+        if len == 0 {
+            return false;
+        }
+        let sector = rng.below(len.div_ceil(SECTOR) as u64) as usize;
+        let from = sector * SECTOR;
+        let to = (from + SECTOR).min(len);
+        let other = rng.below(len.div_ceil(SECTOR) as u64) as usize;
+        let inode = &mut self.inodes[at];
+        let before = inode.current[from..to].to_vec();
+        for bytes in [&mut inode.current, &mut inode.durable] {
+            if bytes.len() < to {
+                continue;
+            }
+            match damage {
+                Damage::Flip => bytes[from + other % (to - from)] ^= 1 << (other % 8),
+                Damage::Misdirected => {
+                    let copy = sector_of(bytes, other).to_vec();
+                    let length = copy.len().min(to - from);
+                    bytes[from..from + length].copy_from_slice(&copy[..length]);
+                }
+                _ => bytes[from..to].fill(0),
+            }
+        }
+        self.inodes[at].current[from..to] != before
+    }
+
+    /// A hash of all that a power cut leaves and all that is shown.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let mut hash = Hash::default();
+        for (file, entry) in &self.directory {
+            hash.add(file.0);
+            for view in [entry.current, entry.durable] {
+                hash.add(view.is_some().into());
+            }
+            if let Some(at) = entry.current {
+                hash.bytes(&self.inodes[at].current);
+                hash.bytes(&self.inodes[at].durable);
+            }
+        }
+        hash.0
+    }
+
+    fn take(&mut self, fault: Fault) -> bool {
+        let armed = self.armed.iter().position(|armed| *armed == fault);
+        if let Some(at) = armed {
+            self.armed.swap_remove(at);
+            self.counts.of(fault);
+        }
+        armed.is_some()
+    }
+}
+
+fn failed(what: &str) -> DiskOutcome {
+    DiskOutcome::Failed(what.to_owned())
+}
+
+fn missing(file: FileId) -> DiskOutcome {
+    DiskOutcome::Failed(format!("there is no file {}", file.0))
+}
+
+fn sector_of(bytes: &[u8], sector: usize) -> &[u8] {
+    let from = (sector * SECTOR).min(bytes.len());
+    &bytes[from..(from + SECTOR).min(bytes.len())]
+}
+
+/// Whether a sector, possibly cut short by the file's end, is what was captured.
+fn same(sector: &[u8], captured: &[u8]) -> bool {
+    captured.starts_with(sector) && captured[sector.len()..].iter().all(|byte| *byte == 0)
+}
+
+fn put_sector(bytes: &mut Vec<u8>, sector: usize, new: &[u8], length: usize) {
+    let from = sector * SECTOR;
+    let to = (from + SECTOR).min(length);
+    if bytes.len() < to {
+        bytes.resize(to, 0);
+    }
+    bytes[from..to].copy_from_slice(&new[..to - from]);
+}
+
+/// What a power cut leaves of one file.
+fn cut_inode(
+    inode: &Inode,
+    cut: Cut,
+    survives: impl Fn(usize, &mut Rng) -> bool,
+    ghosts: &[(FileId, Vec<u8>)],
+    rng: &mut Rng,
+) -> Vec<u8> {
+    let mut bytes = inode.durable.clone();
+    let (old, new) = (bytes.len(), inode.current.len());
+    if new > old && rng.percent(70) {
+        bytes.resize(new, 0);
+        // Blocks that the file never wrote may show what stood there before.
+        if cut.garbage
+            && let Some((_, ghost)) = ghosts.last()
+        {
+            let stale = ghost.iter().skip(old).zip(&mut bytes[old..]);
+            stale.for_each(|(stale, byte)| *byte = *stale);
+        }
+    }
+    for (sector, _) in inode.dirty.iter().enumerate().filter(|(_, dirty)| **dirty) {
+        let from = sector * SECTOR;
+        let to = (from + SECTOR).min(bytes.len());
+        if from >= to {
+            break;
+        }
+        let fresh = &inode.current[from..to.min(inode.current.len())];
+        let length = fresh.len();
+        let place = &mut bytes[from..from + length];
+        if rng.percent(cut.torn) {
+            tear(place, fresh, rng);
+        } else if survives(sector, rng) {
+            place.copy_from_slice(fresh);
+        }
+    }
+    bytes
+}
+
+/// A sector of which only a part was written: its beginning, its end, or every other piece.
+fn tear(place: &mut [u8], fresh: &[u8], rng: &mut Rng) {
+    let at = rng.below(fresh.len() as u64 + 1) as usize;
+    match rng.below(3) {
+        0 => place[..at].copy_from_slice(&fresh[..at]),
+        1 => place[at..].copy_from_slice(&fresh[at..]),
+        _ => {
+            for (piece, new) in place.chunks_mut(8).zip(fresh.chunks(8)) {
+                if rng.percent(50) {
+                    piece.copy_from_slice(new);
+                }
+            }
+        }
+    }
+}
