@@ -128,8 +128,12 @@ impl Engine {
         let line = self.lines[index as usize]
             .as_mut()
             .expect("a declared queue has a line");
-        line.waiting
-            .pop(|position| messages.is(position.slot, position.id, State::Ready))
+        let live = |position: Position| messages.is(position.slot, position.id, State::Ready);
+        let look = |position: Position| {
+            let message = messages.get(position.slot);
+            message.map_or(0, |message| Arc::strong_count(&message.body))
+        };
+        line.waiting.pop(live, look)
     }
 
     /// Hands a message over: its lease begins and its attempt is counted now.

@@ -31,8 +31,8 @@ pub(super) fn cost(body: &[u8], properties: Option<&Arc<Properties>>) -> u64 {
 pub(super) enum Admission {
     /// At once, as safe as this.
     Comes(Durability),
-    /// It is in already: this is its answer.
-    Duplicate(Outcome),
+    /// It is in already; this one would be as safe as this.
+    Duplicate(Durability),
     /// Room has to be made or waited for.
     Crowded,
 }
@@ -45,7 +45,10 @@ impl Engine {
                 let id = self.accept(queue.index, message, level);
                 Ok(Outcome::Once(level, Reply::Produced(id)))
             }
-            Admission::Duplicate(outcome) => Ok(outcome),
+            Admission::Duplicate(level) => {
+                let original = self.as_original(queue.index, &message, level);
+                Ok(original.expect("a duplicate has its original"))
+            }
             Admission::Crowded => {
                 let demand = Demand::of(&message);
                 self.produce_crowded(queue, vec![message], false, wait, demand)
@@ -59,8 +62,8 @@ impl Engine {
         message.check()?;
         let spec = &self.topology.queue(queue)?.spec;
         let level = self.admissible(spec, message)?;
-        if let Some(outcome) = self.as_original(queue.index, message, level) {
-            return Ok(Admission::Duplicate(outcome));
+        if self.original(queue.index, message).is_some() {
+            return Ok(Admission::Duplicate(level));
         }
         let line = self.lines[queue.index as usize]
             .as_ref()

@@ -1,6 +1,7 @@
 //! What falls due: ends of leases, delays, times to live, waits that give up, a sync that is owed. In the order of their times.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use crate::model::limits::LEASE_MS_MAX;
 use crate::model::{DeliveryNo, Departure, Error, ErrorKind, MessageId, Span, Time};
@@ -154,7 +155,8 @@ impl Engine {
     }
 
     /// Delays that are over up to `until` at a queue where nobody wants a message: each is only put in its place, so many go at once. They are all looked at before any is
-    /// touched, because reads that do not wait for one another take a fraction of the time: a million delayed messages are in no cache.
+    /// touched, because reads that do not wait for one another take a fraction of the time: a million delayed messages are in no cache. The count of a body's owners is read
+    /// only so that it is there for whoever takes the message.
     fn delays_are_over(&mut self, index: u32, until: Time) {
         let mut over = Vec::with_capacity(DELAYS_TOGETHER);
         let delayed = &mut self.line_at(index).waiting.delayed;
@@ -165,7 +167,10 @@ impl Engine {
         let messages = &self.messages;
         let looked_at = over.into_iter().map(|due| {
             let id = MessageId(due.id);
-            let is_live = messages.is(due.slot, id, State::Delayed);
+            let message = messages.get(due.slot).filter(|message| message.id == id);
+            let is_live = message.is_some_and(|message| {
+                message.state == State::Delayed && Arc::strong_count(&message.body) > 0
+            });
             (Position { id, slot: due.slot }, is_live)
         });
         for (position, is_live) in looked_at.collect::<Vec<_>>() {

@@ -83,6 +83,13 @@ impl Chunked {
         Some(item.into())
     }
 
+    /// The first positions, as far as they stand in one chunk.
+    pub(super) fn first_few(&self, most: usize) -> impl Iterator<Item = Position> {
+        let chunk = self.chunks.front();
+        let rest = chunk.map_or(&[][..], |chunk| &chunk[self.head..]);
+        rest.iter().take(most).map(|item| (*item).into())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Position> {
         self.chunks
             .iter()

@@ -9,6 +9,9 @@ use super::chunked::Chunked;
 use super::keys::{Claim, Keys, Parked};
 use super::schedule::{Due, Schedule};
 
+/// Messages of one priority among several that are looked at together.
+const LOOKED_AT_TOGETHER: usize = 16;
+
 /// Dead positions that are not worth tidying.
 const DEAD_POSITIONS_MIN: usize = 64;
 
@@ -41,6 +44,8 @@ struct Lane {
     returned: BTreeSet<Position>,
     hidden: VecDeque<Hidden>,
     dead: usize,
+    /// How many of the next positions were looked at already.
+    looked_at: usize,
 }
 
 impl Lane {
@@ -64,6 +69,17 @@ impl Lane {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+
+    /// Looks at the messages that come next before they come, many at once: reads that do not wait for one another take a fraction of the time. Messages of one
+    /// priority among many stand far apart in memory, where no cache expects the next.
+    fn look_ahead(&mut self, look: impl Fn(Position) -> usize) {
+        if self.looked_at == 0 {
+            let next = self.fresh.first_few(LOOKED_AT_TOGETHER);
+            std::hint::black_box(next.map(look).sum::<usize>());
+            self.looked_at = LOOKED_AT_TOGETHER;
+        }
+        self.looked_at -= 1;
     }
 
     #[inline]
@@ -127,11 +143,19 @@ impl Waiting {
         self.lanes[usize::from(priority)].returned.insert(position);
     }
 
-    /// The next message to deliver, taken out.
+    /// The next message to deliver, taken out. `look` reads what will be read of a message when it is handed over.
     #[inline]
-    pub fn pop(&mut self, live: impl Fn(Position) -> bool) -> Option<Position> {
+    pub fn pop(
+        &mut self,
+        live: impl Fn(Position) -> bool,
+        look: impl Fn(Position) -> usize,
+    ) -> Option<Position> {
+        let many = self.lanes.len() > 1;
         for lane in self.lanes.iter_mut().rev() {
             if let Some(position) = lane.first(&live) {
+                if many {
+                    lane.look_ahead(look);
+                }
                 lane.take(position);
                 return Some(position);
             }
