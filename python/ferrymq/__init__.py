@@ -14,7 +14,7 @@ from __future__ import annotations
 import atexit as _atexit
 import os as _os
 
-from . import _log, _native
+from . import _hubs, _log, _native
 from ._bus import BusSubscription, EventBus
 from ._errors import (
     Closed,
@@ -103,6 +103,7 @@ __version__: str = _native.__version__
 # What a child inherits by fork belongs to its parent: there, handles raise ForkError.
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_native._forked)
+    _os.register_at_fork(after_in_child=_hubs.forked)
 
 # What still tells something from a thread of its own is waited for, but not for long.
 _atexit.register(_native._exiting)

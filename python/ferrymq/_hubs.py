@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from . import _native
 
-__all__ = ["remember", "run", "waiting"]
+__all__ = ["forked", "remember", "run", "waiting"]
 
 # Calls that wait for the hub's turn. More are dropped, the oldest first: a hub that never has a
 # turn would gather them for ever.
@@ -45,6 +45,17 @@ class _Home:
     """The hub of the thread that opened a broker last, where threads are monkey-patched."""
 
     waker: _Waker | None = None
+
+
+# The parent's, in a forked child: kept, because their files are shared with it and closed by it.
+_parents: list[_Waker] = []
+
+
+def forked() -> None:
+    """In a forked child: wake nobody through what the parent listens to."""
+    _parents.extend(_wakers.values())
+    _wakers.clear()
+    _Home.waker = None
 
 
 def remember() -> None:

@@ -159,6 +159,37 @@ until(lambda: inside)
 assert late.stop(timeout=20)
 assert seen[-1] == b"late"
 """,
+    "a forked child has wake-ups of its own": """
+import os
+import ferrymq._hubs as hubs
+def pipes():
+    wakers = [waker for waker in hubs._wakers.values() if hasattr(waker, "read_end")]
+    return {os.fstat(waker.read_end).st_ino for waker in wakers}
+assert jobs.consume(timeout=0.01) is None
+of_parent = pipes()
+child = os.fork()
+if child == 0:
+    try:
+        jobs.consume()
+    except ferrymq.ForkError:
+        pass
+    else:
+        os._exit(1)
+    broker = ferrymq.open()
+    jobs = broker.queue("jobs")
+    consumer = spawn(lambda: jobs.consume(timeout=20))
+    until(lambda: broker.stats().waiting == 1)
+    jobs.produce(b"child")
+    if joined(consumer).body != b"child":
+        os._exit(2)
+    # Read by two, a pipe would wake the wrong one.
+    os._exit(3 if pipes() & of_parent else 0)
+assert os.waitpid(child, 0)[1] == 0
+consumer = spawn(lambda: jobs.consume(timeout=20))
+until(lambda: broker.stats().waiting == 1)
+jobs.produce(b"parent")
+joined(consumer).ack()
+""",
     "log lines and alarms are told in the hub": """
 import logging
 class Slow(logging.Handler):
