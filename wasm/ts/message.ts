@@ -220,11 +220,15 @@ export class TakenDelivery extends TakenMessage implements Delivery {
 
   /** @internal Has the lease renewed by itself, or not any more: what a handler begins with. */
   keep(kept: boolean): Promise<void> {
-    return settle(
-      this.source.core,
-      KEEP,
-      () => this.words(),
-      () => ({ ms: kept ? 1 : 0, reason: undefined }),
+    const { core } = this.source;
+    return core.call(
+      (native) =>
+        core.written(
+          (writer) => this.writeToken(writer),
+          () => native.settle(core.clock.now(), KEEP, kept ? 1 : 0, -1),
+        ),
+      nothing,
+      undefined,
     );
   }
 
