@@ -67,7 +67,12 @@ impl Shared {
         }
     }
 
-    /// Whether it is open and ours, so that what is not settled still matters.
+    /// The driver if it is open and ours, so that what is not settled still matters. For finalisers: needs no GIL.
+    pub fn live(&self) -> Option<&driver::Broker> {
+        self.is_live().then_some(&self.driver)
+    }
+
+    /// Whether it is open and ours.
     pub fn is_live(&self) -> bool {
         self.is_ours() && !self.driver.is_closed()
     }

@@ -1,7 +1,5 @@
 //! A push consumer's handle.
 
-use std::sync::Arc;
-
 use ferrymq_core::engine::{Command, Wait};
 use ferrymq_core::model::limits::{PREFETCH_DEFAULT, PREFETCH_MAX};
 use ferrymq_core::model::{ConsumerId, Span};
@@ -192,13 +190,8 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         // In a forked child it is the parent's; and what a closed broker had is given back already.
-        let shared = Arc::clone(&self.source().shared);
-        if shared.is_live() {
-            Python::attach(|py| {
-                if let Ok(driver) = shared.driver(py) {
-                    driver.post(Command::CloseConsumer { consumer: self.id });
-                }
-            });
+        if let Some(driver) = self.source().shared.live() {
+            driver.post(Command::CloseConsumer { consumer: self.id });
         }
     }
 }

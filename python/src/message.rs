@@ -125,13 +125,9 @@ impl Message {
     fn keep_no_longer(&self) {
         if let Some(token) = self.token
             && self.kept.load(Ordering::Relaxed)
-            && self.source().shared.is_live()
+            && let Some(driver) = self.source().shared.live()
         {
-            Python::attach(|py| {
-                if let Ok(driver) = self.source().shared.driver(py) {
-                    driver.post(Command::Keep { token, kept: false });
-                }
-            });
+            driver.post(Command::Keep { token, kept: false });
         }
     }
 
