@@ -509,6 +509,7 @@ variants! { Record {
     14 => Unbound { exchange, binding },
     15 => Remembered { queue, name, message, at },
     16 => Forgotten { queue, at, window },
+    17 => SameBody { accepted, kept },
 } else Record::QueueDeleted { queue: QueueId { index: u32::MAX, generation: 0 } } }
 
 #[cfg(test)]

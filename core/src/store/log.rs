@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::model::Body;
 use crate::model::collections::sorted;
 
 use super::format;
@@ -49,6 +50,8 @@ pub struct Log {
     file: FileId,
     offset: u64,
     frame: Vec<u8>,
+    /// The last long body in the frame.
+    last_body: Option<Body>,
     group: Vec<u8>,
     last_lsn: u64,
     written: u64,
@@ -72,6 +75,7 @@ impl Log {
             file: FileId(1),
             offset: 0,
             frame: Vec::new(),
+            last_body: None,
             group: Vec::new(),
             last_lsn: 0,
             written: 0,
@@ -116,7 +120,7 @@ impl Log {
 
     /// Adds a record to the frame.
     pub fn add(&mut self, record: &Record) {
-        format::encode(record, &mut self.frame);
+        format::encode(record, &mut self.last_body, &mut self.frame);
     }
 
     /// Closes the frame, if it holds anything, and gives the LSN of the last frame.
@@ -132,6 +136,7 @@ impl Log {
                 &mut self.group,
             );
             self.frame.clear();
+            self.last_body = None;
         }
         self.last_lsn
     }

@@ -172,4 +172,11 @@ pub enum Record {
         /// The shorter of both windows.
         window: Span,
     },
+    /// As `Accepted` or `Kept`, with the body that the record of a message before it in this frame had: a message in many queues has it once.
+    SameBody {
+        /// The message, without its body.
+        accepted: Accepted,
+        /// Whether it is `Kept`.
+        kept: bool,
+    },
 }

@@ -202,6 +202,18 @@ fn the_bytes_are_those_of_postcard_and_come_back() {
     }
 }
 
+/// It comes back as the record that it stands for; format.rs has the test.
+#[test]
+fn a_body_that_is_in_its_frame_already_is_a_record_of_its_own() {
+    let same = Record::SameBody {
+        accepted: accepted(),
+        kept: true,
+    };
+    let bytes = encoded(&same);
+    assert_eq!(bytes, postcard::to_allocvec(&same).unwrap());
+    assert_eq!(Record::take(&mut Source::new(&bytes)), same);
+}
+
 #[test]
 fn what_is_cut_or_changed_is_refused_or_something_else_and_never_stops() {
     for record in records() {
