@@ -57,6 +57,8 @@ pub struct SimDisk {
     pub room: Option<u64>,
     /// What is deliberately wrong.
     pub bug: Option<Bug>,
+    /// What happened, in words, if anybody reads them.
+    pub notes: Option<Vec<String>>,
     /// What happened.
     pub counts: Counts,
 }
@@ -68,6 +70,13 @@ impl SimDisk {
         SimDisk {
             bug,
             ..SimDisk::default()
+        }
+    }
+
+    /// Adds a line to the notes.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(line());
         }
     }
 

@@ -96,8 +96,8 @@ pub enum Asked {
     Produce(Vec<u32>),
     /// Copies on several queues.
     Publish(Vec<u32>),
-    /// In order: the message, its copies, or the message that is acked.
-    Transaction(Vec<Part>),
+    /// In order: the message, its copies, or the message that is acked; and their group.
+    Transaction(Vec<Part>, u32),
     /// Messages from a place.
     Consume {
         /// Which.
@@ -166,9 +166,9 @@ pub struct Model {
     pub through: u64,
     /// The greatest id that no crash takes back.
     pub solid_id: MessageId,
-    /// The engine's clock.
+    /// The clock. The engine's is never behind it, and may be ahead when it jumped back: the log remembers.
     pub now: u64,
-    /// The latest that any engine's clock ever was.
+    /// The latest that it ever was: the engine's clock is never ahead of that.
     pub peak: u64,
     /// An I/O error was told to the engine: nothing may succeed.
     pub poisoned: bool,
@@ -389,7 +389,8 @@ impl Model {
             Asked::Produce(items) | Asked::Publish(items) => {
                 items.iter().for_each(|item| refuse(*item));
             }
-            Asked::Transaction(parts) => {
+            Asked::Transaction(parts, group) => {
+                self.groups[*group as usize].acks.clear();
                 for part in parts {
                     match part {
                         Part::Produce(item) => refuse(*item),
@@ -422,7 +423,7 @@ impl Model {
                 self.synced_by(ask, items);
             }
             (Asked::Publish(items), _) => self.published(ask, items)?,
-            (Asked::Transaction(parts), Reply::Transaction(replies)) => {
+            (Asked::Transaction(parts, _), Reply::Transaction(replies)) => {
                 for (part, reply) in parts.iter().zip(replies) {
                     match (part, reply) {
                         (Part::Produce(item), Reply::Produced(id)) => {
@@ -541,7 +542,7 @@ impl Model {
             return Ok(());
         }
         let step = self.step;
-        let now = self.now;
+        let now = self.peak;
         let item = &mut self.items[index as usize];
         if let Some(id) = id {
             if id <= ask.last_id {
@@ -609,7 +610,7 @@ impl Model {
                 return Ok(true);
             }
             unsure |= original.accept == Accept::Asked || original.first_id.is_none();
-            if id.is_some() && original.remembered && original.asked_at + least > self.now {
+            if id.is_some() && original.remembered && original.asked_at + least > self.peak {
                 must = Some(original.name);
             }
         }
@@ -727,7 +728,7 @@ impl Model {
             true => 2 * Backoff::default().max.0,
             false => BACKOFF_MAX,
         };
-        let until = self.now + delay.unwrap_or(backoff);
+        let until = self.peak + delay.unwrap_or(backoff);
         let item = &mut self.items[index as usize];
         item.back_max = item.back_max.max(until);
         item.may_die |= spent;
@@ -783,7 +784,7 @@ impl Model {
         self.checks += 1;
         let index = self.find(at, message)?;
         self.may_be_seen(index, at, message)?;
-        let (step, now) = (self.step, self.now);
+        let (step, now) = (self.step, self.peak);
         let item = &mut self.items[index as usize];
         if item.removal.is_some_and(|removal| removal.told.is_some()) {
             return Err(format!("message {} was settled and is back", item.name));
@@ -842,7 +843,7 @@ impl Model {
         let item = &mut self.items[index as usize];
         if let Some(back) = item.back
             && back.place == at
-            && back.due > self.now
+            && back.due > self.peak
         {
             return Err(format!("message {} came back before it was due", item.name));
         }
@@ -915,10 +916,10 @@ impl Model {
         for &index in &self.live {
             let item = &mut self.items[index as usize];
             if item.due_max == u64::MAX {
-                item.due_max = self.now + item.delay;
+                item.due_max = self.peak + item.delay;
             }
             if item.told_at == u64::MAX {
-                item.told_at = self.now;
+                item.told_at = self.peak;
             }
         }
     }

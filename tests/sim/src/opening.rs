@@ -2,7 +2,7 @@
 
 use ferrymq_core::engine::{Config, Engine, Output};
 use ferrymq_core::model::Time;
-use ferrymq_core::store::{DiskOp, DiskOutcome};
+use ferrymq_core::store::{DiskOp, DiskOutcome, Ticket};
 
 use crate::disk::SimDisk;
 use crate::faults::{Cut, Order, SyncEnd};
@@ -90,9 +90,12 @@ fn crash(disk: &mut SimDisk, depth: u64, power: &mut bool, rng: &mut Rng) {
     if rng.percent(65) {
         *power = true;
         disk.counts.power_cuts += 1;
-        disk.power_cut(draw_cut(rng), rng);
+        let cut = draw_cut(rng);
+        disk.note(|| format!("  power cut: {cut:?}"));
+        disk.power_cut(cut, rng);
     } else {
         disk.counts.kills += 1;
+        disk.note(|| "  kill".to_owned());
         disk.kill();
     }
 }
@@ -130,13 +133,16 @@ fn open(
     rng: &mut Rng,
 ) -> Result<Attempt, String> {
     disk.counts.openings += 1;
+    disk.note(|| format!("  at {now} ms it is opened"));
     let mut reverted = false;
     loop {
         while let Some(output) = engine.poll() {
             let Output::Io(ticket) = output else {
                 continue;
             };
+            disk.note(|| format!("    {}", brief(&ticket)));
             if cut == Some(0) {
+                disk.note(|| "    which the next crash cuts off".to_owned());
                 disk.interrupt(ticket, rng);
                 return Ok(Attempt::Crashed);
             }
@@ -147,6 +153,7 @@ fn open(
             }
         }
         if engine.has_failed() {
+            disk.note(|| "    opening fails".to_owned());
             return Ok(Attempt::Failed { reverted });
         }
         if engine.is_open() {
@@ -163,6 +170,7 @@ fn open(
         };
         let nth = rng.below(disk.syncs() as u64) as usize;
         let (id, outcome) = disk.end_sync(nth, end, rng);
+        disk.note(|| format!("    the sync of ticket {} ends: {end:?}", id.0));
         reverted |= end == SyncEnd::Reverted;
         engine.io_done(Time(now), id, outcome);
     }
@@ -178,4 +186,22 @@ pub fn poisons(op: &DiskOp) -> bool {
 #[must_use]
 pub fn has_failed(outcome: &DiskOutcome) -> bool {
     matches!(outcome, DiskOutcome::Failed(_))
+}
+
+/// A ticket without its bytes.
+#[must_use]
+pub fn brief(ticket: &Ticket) -> String {
+    let number = ticket.id.0;
+    match &ticket.op {
+        DiskOp::WriteAt {
+            file,
+            offset,
+            bytes,
+        } => format!(
+            "ticket {number}: {} bytes to file {} at {offset}",
+            bytes.len(),
+            file.0
+        ),
+        op => format!("ticket {number}: {op:?}"),
+    }
 }

@@ -11,7 +11,7 @@ use crate::check::Seen;
 use crate::disk::SimDisk;
 use crate::faults::{Counts, SyncEnd};
 use crate::model::{Ask, Asked, Exists, Model, Verdict};
-use crate::opening::{Mishaps, Opened, crash_and_open, has_failed, poisons};
+use crate::opening::{Mishaps, Opened, brief, crash_and_open, has_failed, poisons};
 use crate::rng::{Hash, Rng};
 use crate::workload::Plan;
 
@@ -317,7 +317,7 @@ impl<'p> World<'p> {
                 Output::Event(_) => {}
                 Output::Io(ticket) => {
                     if self.crash_in == Some(0) {
-                        self.say(|| format!("    the crash cuts off {:?}", short(&ticket)));
+                        self.say(|| format!("    the crash cuts off {}", brief(&ticket)));
                         self.disk.interrupt(ticket, &mut self.rng);
                         self.crashing = true;
                         return Ok(());
@@ -346,7 +346,7 @@ impl<'p> World<'p> {
             self.hash.add(*offset);
             self.hash.bytes(bytes);
         }
-        self.say(|| format!("    {:?}", short(ticket)));
+        self.say(|| format!("    {}", brief(ticket)));
     }
 
     /// Whether the crash has come within this step.
@@ -454,6 +454,19 @@ impl<'p> World<'p> {
 
     /// One outcome of the crash. What it leaves is judged; if it is the one that goes on, it becomes what is known.
     fn outcome(&mut self, disk: &mut SimDisk, rng: &mut Rng, goes_on: bool) -> Verdict {
+        disk.notes = self.trace.is_some().then(Vec::new);
+        let verdict = self.judge_outcome(disk, rng, goes_on);
+        // What led to an outcome that goes on, or to one that is wrong.
+        if goes_on || verdict.is_err() {
+            let notes = disk.notes.take().unwrap_or_default();
+            if let Some(lines) = &mut self.trace {
+                lines.extend(notes);
+            }
+        }
+        verdict
+    }
+
+    fn judge_outcome(&mut self, disk: &mut SimDisk, rng: &mut Rng, goes_on: bool) -> Verdict {
         let mishaps = Mishaps {
             clock: self.plan.clock,
             errors: self.plan.errors,
@@ -539,24 +552,6 @@ impl<'p> World<'p> {
             seeds: 1,
             ..self.disk.counts
         }
-    }
-}
-
-/// A ticket without its bytes.
-fn short(ticket: &ferrymq_core::store::Ticket) -> String {
-    use ferrymq_core::store::DiskOp;
-    match &ticket.op {
-        DiskOp::WriteAt {
-            file,
-            offset,
-            bytes,
-        } => format!(
-            "ticket {}: {} bytes to file {} at {offset}",
-            ticket.id.0,
-            bytes.len(),
-            file.0
-        ),
-        op => format!("ticket {}: {op:?}", ticket.id.0),
     }
 }
 
