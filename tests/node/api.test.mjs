@@ -181,6 +181,23 @@ test("with autoAck there is nothing to settle", async (t) => {
   await assert.rejects(delivery.extend(5), { code: "LeaseLost" });
 });
 
+test("an exchange that is found by its name says its kind", async (t) => {
+  const { broker, queue } = await fresh(t);
+  await broker.exchange("h", { kind: "headers", alternate: "rest" });
+  const found = await broker.exchange("h", { create: false });
+  assert.equal(found.kind, "headers");
+  assert.equal((await broker.exchange("new")).kind, "topic");
+  assert.equal((await broker.exchange("")).kind, "direct");
+  await found.bind(queue, "", { headers: new Map([["n", 1n]]), match: "any" });
+  assert.equal(await found.publish("x", { headers: { n: 1 } }), 1);
+  assert.equal(await found.publish("x", { headers: { n: 2 } }), 0);
+  await found.unbind(queue, undefined, { headers: { n: 1 }, match: "any" });
+  assert.equal(await found.publish("x", { headers: { n: 1 } }), 0);
+  await assert.rejects(found.unbind(queue), { code: "NotFound" });
+  await (await broker.exchange("rest", { kind: "fanout" })).bind(queue);
+  assert.equal(await found.publish("x"), 1);
+});
+
 test("a transaction commits all of it, or nothing, and gives what its work gave", async (t) => {
   const { broker, queue } = await fresh(t);
   const out = await broker.queue("out", { capacity: 1 });

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use ferrymq_core::driver::{Broker, Options, Queue, Started};
 use ferrymq_core::engine::{Command, Reply, Wait};
 use ferrymq_core::model::{
-    BrokerStats, Delivery, ErrorKind, ExchangeKind, Outgoing, QueueOptions, SessionId, Span,
+    Binding, BrokerStats, Delivery, ErrorKind, ExchangeKind, HeaderValue, Match, Outgoing,
+    QueueOptions, SessionId, Span,
 };
 
 fn opened() -> (Broker, Queue) {
@@ -145,4 +146,47 @@ fn the_broker_in_numbers() {
         .ack()
         .unwrap();
     assert_eq!(numbers(&broker), empty);
+}
+
+/// The typed handles make the commands that the vectors give.
+#[test]
+fn exchanges_by_their_handles() {
+    let (broker, q) = opened();
+    let rest = broker.exchange("rest", ExchangeKind::Fanout).unwrap();
+    let e = broker
+        .exchange_with_alternate("e", ExchangeKind::Headers, "rest")
+        .unwrap();
+    assert_eq!(
+        broker.existing_exchange("e").unwrap().kind(),
+        ExchangeKind::Headers
+    );
+    assert_eq!(
+        broker.exchange("new", None).unwrap().kind(),
+        ExchangeKind::Topic
+    );
+    let conflict = broker.exchange_with_alternate("e", None, "other");
+    assert_eq!(
+        conflict.map(|_| ()).unwrap_err().kind(),
+        ErrorKind::QueueConflict
+    );
+    let mut binding = Binding::new((&q).into(), "");
+    binding.headers.insert("h".to_owned(), HeaderValue::Int(1));
+    binding.matching = Match::Any;
+    e.bind_as(binding.clone()).unwrap();
+    let published = |key: &str| e.publish(key, "x", false).unwrap();
+    assert_eq!(published("k"), 0);
+    rest.bind(&q, "").unwrap();
+    assert_eq!(published("k"), 1, "through the alternate");
+    rest.unbind(&q, "").unwrap();
+    assert_eq!(published("k"), 0);
+    rest.bind(&e, "").unwrap();
+    e.unbind_as(binding.clone()).unwrap();
+    let again = e.unbind_as(binding).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+    rest.delete().unwrap();
+    assert_eq!(rest.unbind(&e, "").unwrap_err().kind(), ErrorKind::NotFound);
+    let default = broker.exchange("", None).unwrap();
+    assert_eq!(default.publish("q", "y", true).unwrap(), 1);
+    let refused = default.delete().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
 }
