@@ -238,6 +238,21 @@ test("a transaction commits all of it, or nothing, and gives what its work gave"
   await broker.transaction(() => {});
 });
 
+test("a transaction of a million operations is refused early", async (t) => {
+  const { broker, queue } = await fresh(t);
+  let added = 0;
+  const million = broker.transaction((tx) => {
+    for (; added < 1_000_000; added += 1) tx.produce(queue, "x");
+  });
+  await assert.rejects(million, { code: "InvalidArgument", message: /at most 100000 operations/ });
+  assert.equal(added, 100_000);
+  assert.equal((await queue.stats()).size, 0);
+  await broker.transaction((tx) => {
+    for (let n = 0; n < 100_000; n += 1) tx.produce(queue, "x");
+  });
+  assert.equal((await queue.stats()).size, 100_000);
+});
+
 test("statistics have JavaScript's names, and numbers where a number holds them", async (t) => {
   const { broker } = await fresh(t);
   const queue = await broker.queue("huge", { capacity: 2n ** 60n, capacityBytes: 10 });

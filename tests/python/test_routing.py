@@ -159,3 +159,20 @@ def test_default_and_alternate_exchange(broker: ferrymq.Broker) -> None:
         broker.exchange("named", alternate="other")
     with pytest.raises(ferrymq.InvalidArgument):
         broker.exchange("named", alternate=5)  # type: ignore[arg-type]
+
+
+def test_a_transaction_of_a_million_operations_is_refused_early(broker: ferrymq.Broker) -> None:
+    queue = broker.queue("q")
+    added = 0
+    with (
+        pytest.raises(ferrymq.InvalidArgument, match="at most 100000 operations"),
+        broker.transaction() as transaction,
+    ):
+        for added in range(1_000_000):
+            transaction.produce(queue, b"x")
+    assert added == 100_000
+    assert len(queue) == 0
+    with broker.transaction() as transaction:
+        for _ in range(100_000):
+            transaction.produce(queue, b"x")
+    assert len(queue) == 100_000

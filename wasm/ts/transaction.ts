@@ -12,6 +12,8 @@ import { Writer } from "./writer.js";
 
 // `timeout` is known so that one set of options does for both, but there is nothing to wait for.
 const PRODUCE_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "timeout"]);
+// The engine's limit, checked here as well: a list that can never be committed must not grow without a bound.
+const TRANSACTION_OPERATIONS_MAX = 100_000;
 const PRODUCE = 0;
 const ACK = 2;
 
@@ -75,6 +77,10 @@ export class TransactionList implements Transaction {
   #add(write: (writer: Writer) => void): void {
     if (this.#ended) {
       throw new FerryError("Closed", "the transaction has ended; begin another with broker.transaction");
+    }
+    if (this.#count === TRANSACTION_OPERATIONS_MAX) {
+      const limit = `a transaction has at most ${TRANSACTION_OPERATIONS_MAX} operations; use several`;
+      throw new FerryError("InvalidArgument", limit);
     }
     const before = this.#writer.length;
     try {
