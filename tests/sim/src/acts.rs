@@ -1,13 +1,10 @@
 //! Steps as commands: what a step of the plan does, with the details that follow from its salt.
 
-use std::sync::Arc;
-
-use ferrymq_core::engine::{Command, Operation, Wait};
-use ferrymq_core::model::{Durability, Outgoing, Properties, QueueOptions, SessionId, Span, Time};
+use ferrymq_core::engine::{Answer, Command, Reply, Wait};
+use ferrymq_core::model::{QueueId, QueueOptions, SessionId, Span, Time};
 
 use crate::faults::SyncEnd;
-use crate::item::body;
-use crate::model::{Asked, Exists, Part, Verdict};
+use crate::model::{Asked, Exists, Verdict};
 use crate::rng::Rng;
 use crate::workload::{Op, Step};
 use crate::world::{Held, Pushed, World};
@@ -92,10 +89,7 @@ impl World<'_> {
     }
 
     /// A place with a handle; a queue of the plan that is gone is declared instead.
-    fn queue(
-        &mut self,
-        graves: bool,
-    ) -> Result<Option<(u8, ferrymq_core::model::QueueId)>, String> {
+    pub(crate) fn queue(&mut self, graves: bool) -> Result<Option<(u8, QueueId)>, String> {
         let plain = self.plan.queues.len() as u64;
         let all = match graves && self.rng.percent(30) {
             true => self.model.slots.len() as u64,
@@ -112,168 +106,7 @@ impl World<'_> {
         Ok(handle.map(|queue| (at, queue)))
     }
 
-    fn message(&mut self, name: u32, priorities: u64) -> Outgoing {
-        let rng = &mut self.rng;
-        let length = match rng.below(12) {
-            0 => 700 + rng.below(700),
-            1 | 2 => 150 + rng.below(200),
-            _ => 4 + rng.below(40),
-        };
-        let key = rng.percent(40).then(|| rng.pick(&["a", "b"]).to_owned());
-        let dedup_id = rng
-            .percent(30)
-            .then(|| Arc::from(rng.pick(&["d1", "d2", "d3", "d4"])));
-        let durability = match rng.below(10) {
-            0 => Some(Durability::Memory),
-            1 | 2 => Some(Durability::Written),
-            _ => None,
-        };
-        let properties = Properties {
-            key,
-            dedup_id,
-            ..Properties::default()
-        };
-        Outgoing {
-            priority: rng.below(priorities) as u8,
-            delay: rng.percent(12).then(|| Span(1 + rng.below(300))),
-            ttl: rng.percent(10).then(|| Span(1 + rng.below(400))),
-            durability,
-            ..Outgoing::new(body(name, length as usize))
-        }
-        .with_properties(properties)
-    }
-
-    /// A message that a place admits, and its number in the model.
-    fn new_message(&mut self, at: u8, group: u32) -> (u32, Outgoing) {
-        let name = self.model.new_name();
-        let priorities = self.model.slots[at as usize].spec.priorities;
-        let mut message = self.message(name, u64::from(priorities));
-        let most = self.model.slots[at as usize].level;
-        message.durability = message.durability.map(|level| level.min(most));
-        let item = self.model.add_item(name, at, group, &message);
-        (item, message)
-    }
-
-    fn produce(&mut self) -> Verdict {
-        let Some((at, queue)) = self.queue(false)? else {
-            return Ok(());
-        };
-        let group = self.model.begin_group();
-        let (item, message) = self.new_message(at, group);
-        let wait = self.wait();
-        let command = Command::Produce {
-            queue,
-            message,
-            wait,
-        };
-        self.hand_in(command, Asked::Produce(vec![item]))
-    }
-
-    fn produce_many(&mut self) -> Verdict {
-        let Some((at, queue)) = self.queue(false)? else {
-            return Ok(());
-        };
-        let group = self.model.begin_group();
-        let count = 1 + self.rng.below(4);
-        let new = (0..count).map(|_| self.new_message(at, group));
-        let (items, messages) = new.unzip();
-        let wait = self.wait();
-        let command = Command::ProduceMany {
-            queue,
-            messages,
-            wait,
-        };
-        self.hand_in(command, Asked::Produce(items))
-    }
-
-    /// A message for the exchange; a copy for each queue that is bound to it.
-    fn published(&mut self, group: u32) -> (Vec<u32>, String, Outgoing) {
-        let name = self.model.new_name();
-        let message = self.message(name, 3);
-        let with_key = Outgoing {
-            properties: Some(Arc::new(Properties {
-                key: Some("k".to_owned()),
-                ..message.properties.as_deref().cloned().unwrap_or_default()
-            })),
-            ..message.clone()
-        };
-        let mut items = Vec::new();
-        for at in 0..self.plan.queues.len() as u8 {
-            let bound = self.model.slots[at as usize].bound;
-            if bound == Some(false) {
-                continue;
-            }
-            let item = self.model.add_item(name, at, group, &with_key);
-            self.model.items[item as usize].unsure = bound.is_none();
-            self.model.items[item as usize].may_go = bound.is_none();
-            items.push(item);
-        }
-        (items, "k".to_owned(), message)
-    }
-
-    fn publish(&mut self) -> Verdict {
-        let Some(exchange) = self.exchange else {
-            return Ok(());
-        };
-        let group = self.model.begin_group();
-        let (items, key, message) = self.published(group);
-        let command = Command::Publish {
-            exchange,
-            key,
-            message,
-            mandatory: false,
-        };
-        self.hand_in(command, Asked::Publish(items))
-    }
-
-    fn transact(&mut self) -> Verdict {
-        let group = self.model.begin_group();
-        let mut operations = Vec::new();
-        let mut parts = Vec::new();
-        let mut acked = Vec::new();
-        for _ in 0..1 + self.rng.below(4) {
-            match self.rng.below(3) {
-                0 if self.exchange.is_some() => {
-                    let (items, key, message) = self.published(group);
-                    operations.push(Operation::Publish {
-                        exchange: self.exchange.unwrap_or(ferrymq_core::model::ExchangeId {
-                            index: 0,
-                            generation: 0,
-                        }),
-                        key,
-                        message,
-                        mandatory: false,
-                    });
-                    parts.push(Part::Publish(items));
-                }
-                1 => {
-                    if let Some(held) = self.let_go() {
-                        acked.push(held);
-                        self.model.ask_removal(held.item);
-                        self.model.groups[group as usize].acks.push(held.item);
-                        operations.push(Operation::Ack { token: held.token });
-                        parts.push(Part::Ack(held.item));
-                    }
-                }
-                _ => {
-                    if let Some((at, queue)) = self.queue(false)? {
-                        let (item, message) = self.new_message(at, group);
-                        operations.push(Operation::Produce { queue, message });
-                        parts.push(Part::Produce(item));
-                    }
-                }
-            }
-        }
-        let transaction = Command::Transaction { operations };
-        self.hand_in(transaction, Asked::Transaction(parts, group))?;
-        // What it did not take stays in his hands.
-        let items = &self.model.items;
-        acked.retain(|held| items[held.item as usize].removal.is_none());
-        self.held.extend(acked);
-        Ok(())
-    }
-
-    fn session(&mut self) -> Option<SessionId> {
+    pub(crate) fn session(&mut self) -> Option<SessionId> {
         match self.sessions.len() {
             0 => None,
             some => Some(self.sessions[self.rng.below(some as u64) as usize]),
@@ -328,9 +161,7 @@ impl World<'_> {
         };
         self.model.slots[slot as usize].pushes = true;
         let answer = self.engine.handle(Time(self.model.now), command);
-        if let ferrymq_core::engine::Answer::Done(Ok(ferrymq_core::engine::Reply::Consumer(id))) =
-            answer
-        {
+        if let Answer::Done(Ok(Reply::Consumer(id))) = answer {
             let session = session.0;
             self.consumers.push(Pushed {
                 id,
@@ -385,7 +216,7 @@ impl World<'_> {
         )
     }
 
-    fn let_go(&mut self) -> Option<Held> {
+    pub(crate) fn let_go(&mut self) -> Option<Held> {
         match self.held.len() {
             0 => None,
             some => Some(self.held.swap_remove(self.rng.below(some as u64) as usize)),
@@ -470,9 +301,7 @@ impl World<'_> {
         };
         let peek = Command::Peek { queue, max: 100 };
         let answer = self.engine.handle(Time(self.model.now), peek);
-        if let ferrymq_core::engine::Answer::Done(Ok(ferrymq_core::engine::Reply::Messages(seen))) =
-            answer
-        {
+        if let Answer::Done(Ok(Reply::Messages(seen))) = answer {
             for message in seen {
                 self.model.seen(at, &message)?;
             }
@@ -575,7 +404,7 @@ impl World<'_> {
     }
 
     /// Everything is synced, and what waits for no sync has had the time that it may take.
-    fn settle(&mut self) -> Verdict {
+    pub(crate) fn settle(&mut self) -> Verdict {
         self.sync_all()?;
         // The engine's clock may be ahead, where the clock went back.
         self.pass(self.model.peak - self.model.now + 11)?;

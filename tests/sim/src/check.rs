@@ -343,7 +343,7 @@ impl Model {
     }
 
     /// Whether it may be gone for good.
-    fn may_go(&self, item: &Item) -> bool {
+    pub(crate) fn may_go(&self, item: &Item) -> bool {
         let discards = self.slots[item.slot as usize].grave.is_none();
         let expired = self.may_have_expired(item);
         let expires_for_good = discards || self.slots[item.slot as usize].discards_expired();

@@ -4,15 +4,22 @@
 #![forbid(unsafe_code)]
 
 pub mod acts;
+pub mod answers;
+pub mod asks;
 pub mod bugs;
 pub mod check;
+pub mod crashing;
 pub mod disk;
+pub mod draining;
 pub mod faults;
 pub mod item;
 pub mod model;
 pub mod opening;
+pub mod power;
+pub mod producing;
 pub mod rng;
 pub mod run;
 pub mod shrink;
+pub mod sights;
 pub mod workload;
 pub mod world;

@@ -1,6 +1,6 @@
 //! From a crash to an open store: the crash itself, and every crash and I/O error that comes while the store is being opened, to the third depth.
 
-use ferrymq_core::engine::{Config, Engine, Output};
+use ferrymq_core::engine::{Answer, Command, Config, Engine, Output};
 use ferrymq_core::model::Time;
 use ferrymq_core::store::{DiskOp, DiskOutcome, Ticket};
 
@@ -10,6 +10,12 @@ use crate::rng::Rng;
 
 /// How deep crashes nest while a store is being opened.
 pub const DEPTH_MAX: u64 = 3;
+
+/// More tickets than any opening of a store this small can need.
+pub const TICKETS_MAX: u64 = 5_000;
+
+/// After so many failed openings nothing fails any more, and the next has to succeed.
+const FAILURES_MAX: u64 = 3;
 
 /// A store that is open again.
 pub struct Opened {
@@ -37,7 +43,7 @@ pub struct Mishaps {
 enum Attempt {
     Open(Box<Engine>),
     Crashed,
-    Failed { reverted: bool },
+    Failed { reverted: bool, what: String },
 }
 
 /// Crashes, and opens until it is open.
@@ -65,7 +71,7 @@ pub fn crash_and_open(
         config.epoch += 1;
         let engine = Engine::open(*config, Time(way.now));
         let cut = (depth < DEPTH_MAX && rng.percent(25)).then(|| rng.below(10));
-        let errors = mishaps.errors && failures < 3;
+        let errors = mishaps.errors && failures < FAILURES_MAX;
         if !errors {
             disk.armed.clear();
             disk.unreadable = None;
@@ -76,7 +82,12 @@ pub fn crash_and_open(
                 return Ok(way);
             }
             Attempt::Crashed => depth += 1,
-            Attempt::Failed { reverted } => {
+            Attempt::Failed { what, .. } if failures >= FAILURES_MAX => {
+                return Err(format!(
+                    "it cannot be opened, though the disk is well: {what}"
+                ));
+            }
+            Attempt::Failed { reverted, .. } => {
                 way.power |= reverted;
                 failures += 1;
                 disk.unreadable = None;
@@ -135,12 +146,17 @@ fn open(
     disk.counts.openings += 1;
     disk.note(|| format!("  at {now} ms it is opened"));
     let mut reverted = false;
+    let mut asked = 0;
     loop {
         while let Some(output) = engine.poll() {
             let Output::Io(ticket) = output else {
                 continue;
             };
             disk.note(|| format!("    {}", brief(&ticket)));
+            asked += 1;
+            if asked > TICKETS_MAX {
+                return Err(format!("opening asks without end: {}", brief(&ticket)));
+            }
             if cut == Some(0) {
                 disk.note(|| "    which the next crash cuts off".to_owned());
                 disk.interrupt(ticket, rng);
@@ -154,7 +170,8 @@ fn open(
         }
         if engine.has_failed() {
             disk.note(|| "    opening fails".to_owned());
-            return Ok(Attempt::Failed { reverted });
+            let what = refusal(&mut engine, now);
+            return Ok(Attempt::Failed { reverted, what });
         }
         if engine.is_open() {
             return Ok(Attempt::Open(Box::new(engine)));
@@ -173,6 +190,14 @@ fn open(
         disk.note(|| format!("    the sync of ticket {} ends: {end:?}", id.0));
         reverted |= end == SyncEnd::Reverted;
         engine.io_done(Time(now), id, outcome);
+    }
+}
+
+/// What an engine that has failed says.
+fn refusal(engine: &mut Engine, now: u64) -> String {
+    match engine.handle(Time(now), Command::Queues) {
+        Answer::Done(Err(error)) => error.to_string(),
+        other => format!("{other:?}"),
     }
 }
 

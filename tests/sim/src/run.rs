@@ -41,6 +41,9 @@ pub fn run(plan: &Plan, bug: Option<Bug>, trace: bool) -> Outcome {
             break;
         }
     }
+    if failure.is_none() && plan.drains {
+        failure = world.drain().err();
+    }
     let mut counts = world.counts();
     counts.steps = steps;
     Outcome {

@@ -137,6 +137,8 @@ pub struct Plan {
     pub clock: bool,
     /// Whether I/O errors come.
     pub errors: bool,
+    /// Whether everything is consumed in the end.
+    pub drains: bool,
     /// What is done.
     pub steps: Vec<Step>,
 }
@@ -172,6 +174,7 @@ impl Plan {
             outcomes: 3 + rng.below(4),
             clock: allowed.clock,
             errors: allowed.errors,
+            drains: rng.percent(40),
             steps: Vec::new(),
         };
         plan.draw_steps(allowed, &mut rng);
