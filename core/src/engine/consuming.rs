@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::deliver::{Consumer, Waiter};
+use crate::model::deliberate::{self, Deliberate};
 use crate::model::limits::BATCH_MESSAGES_MAX;
 use crate::model::{
     Delivery, DeliveryNo, Departure, Durability, Error, ErrorKind, Message, QueueId, Result,
@@ -168,7 +169,8 @@ impl Engine {
             (None, Time::NEVER)
         } else {
             let (token, deadline) = self.lease_out(index, position, hands);
-            if self.log.is_some() && level > Durability::Memory {
+            let told = !deliberate::is(Deliberate::ForgetHandOvers);
+            if self.log.is_some() && level > Durability::Memory && told {
                 self.record(&Record::Leased {
                     message: position.id,
                     attempt: message.attempt,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::deliberate::{self, Deliberate};
 use crate::model::{
     DeadLetter, Departure, Durability, ExchangeId, MessageId, Properties, QueueId, QueueOptions,
     QueueSpec, Time,
@@ -331,6 +332,9 @@ impl Engine {
             };
             if self.log.is_some() && old.level > Durability::Memory {
                 let to = self.accepted(&resident, Time(0));
+                if deliberate::is(Deliberate::MoveTwice) {
+                    from = None;
+                }
                 self.record(&Record::Moved(Moved {
                     from: from.take(),
                     to,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::deliberate::{self, Deliberate};
 use crate::model::limits::{BATCH_MESSAGES_MAX, MESSAGE_OVERHEAD_BYTES};
 use crate::model::{
     Durability, Error, MessageId, Outgoing, Overflow, Properties, QueueId, QueueSpec, Result, Time,
@@ -178,6 +179,9 @@ impl Engine {
             let (id, frame) = self.accept_once(index, message, own);
             lsn = lsn.max(frame);
             ids.push(id);
+            if deliberate::is(Deliberate::SplitBatches) {
+                self.close_frame();
+            }
         }
         let reply = match ids.as_slice() {
             [id] if !many => Reply::Produced(*id),

@@ -5,6 +5,7 @@
 
 mod binding;
 pub mod collections;
+pub mod deliberate;
 mod departure;
 mod error;
 mod exposition;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::model::deliberate::{self, Deliberate};
 use crate::model::{CallId, Durability};
 
 /// How far the log has come.
@@ -21,6 +22,9 @@ impl Watermark {
         match level {
             Durability::Memory => true,
             Durability::Written => lsn <= self.written,
+            Durability::Durable if deliberate::is(Deliberate::ConfirmWritten) => {
+                lsn <= self.written
+            }
             Durability::Durable => lsn <= self.synced,
         }
     }

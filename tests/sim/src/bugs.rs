@@ -1,5 +1,7 @@
 //! Deliberate bugs. Each is one that a store of this kind could have; the simulator has to ring for every one of them.
 
+use ferrymq_core::model::deliberate::{self, Deliberate};
+
 /// What is deliberately wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
@@ -27,10 +29,19 @@ pub enum Bug {
     AckBeforeSync,
     /// A produce that waits for its sync is answered when it is handed in.
     ProduceBeforeSync,
+    /// One inside the engine or its store.
+    Inside(Deliberate),
 }
 
 /// All of them, with the names that the command line knows.
-pub const BUGS: [(Bug, &str); 12] = [
+pub const BUGS: [(Bug, &str); 16] = [
+    (
+        Bug::Inside(Deliberate::ForgetHandOvers),
+        "forget-hand-overs",
+    ),
+    (Bug::Inside(Deliberate::ConfirmWritten), "confirm-written"),
+    (Bug::Inside(Deliberate::SplitBatches), "split-batches"),
+    (Bug::Inside(Deliberate::MoveTwice), "move-twice"),
     (Bug::SkipDirectorySync, "skip-directory-sync"),
     (Bug::ConfirmBeforeSync, "confirm-before-sync"),
     (Bug::SyncHalf, "sync-half"),
@@ -44,3 +55,13 @@ pub const BUGS: [(Bug, &str); 12] = [
     (Bug::AckBeforeSync, "ack-before-sync"),
     (Bug::ProduceBeforeSync, "produce-before-sync"),
 ];
+
+impl Bug {
+    /// From here on this thread's engines have the bug, if it is one of theirs.
+    pub fn plant(bug: Option<Bug>) {
+        deliberate::set(match bug {
+            Some(Bug::Inside(inside)) => Some(inside),
+            _ => None,
+        });
+    }
+}

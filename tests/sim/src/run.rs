@@ -21,6 +21,7 @@ pub struct Outcome {
 /// Runs a plan.
 #[must_use]
 pub fn run(plan: &Plan, bug: Option<Bug>, trace: bool) -> Outcome {
+    Bug::plant(bug);
     let mut world = match World::new(plan, bug, trace) {
         Ok(world) => world,
         Err(failure) => {

@@ -287,7 +287,11 @@ impl<'p> World<'p> {
                 }
                 let item = self.model.delivered(slot, delivery)?;
                 self.hash.add(delivery.message.id.0);
-                if let Some(token) = delivery.token {
+                if !self.sessions.iter().any(|open| open.0 == session) {
+                    // It was given back when its session ended, before this answer came.
+                    let attempt = delivery.message.attempt;
+                    self.model.items[item as usize].uncount_attempt(attempt);
+                } else if let Some(token) = delivery.token {
                     self.held.push(Held {
                         token,
                         item,
