@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import ferrymq
 import ferrymq.testing
 import pytest
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every program that the
+# tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
