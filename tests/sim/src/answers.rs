@@ -281,8 +281,12 @@ impl Model {
     }
 
     pub(crate) fn removed(&mut self, index: u32, durable: bool) {
-        let told = Some(self.step);
-        self.items[index as usize].removal = Some(Removal { told, durable });
+        let removal = &mut self.items[index as usize].removal;
+        *removal = Some(Removal {
+            told: removal.and_then(|before| before.told).or(Some(self.step)),
+            durable: durable || removal.is_some_and(|before| before.durable),
+            asked: removal.map_or(0, |before| before.asked.saturating_sub(1)),
+        });
     }
 }
 

@@ -9,17 +9,22 @@ use crate::workload::BACKOFF_MAX;
 impl Model {
     /// Somebody asks for a message's end.
     pub fn ask_removal(&mut self, index: u32) {
-        let item = &mut self.items[index as usize];
-        item.removal.get_or_insert(Removal {
+        let removal = &mut self.items[index as usize].removal;
+        let removal = removal.get_or_insert(Removal {
             told: None,
             durable: false,
+            asked: 0,
         });
+        removal.asked += 1;
     }
 
     /// It was not his to end.
     pub(crate) fn unask_removal(&mut self, index: u32) {
         let removal = &mut self.items[index as usize].removal;
-        *removal = removal.filter(|removal| removal.told.is_some());
+        if let Some(removal) = removal {
+            removal.asked = removal.asked.saturating_sub(1);
+        }
+        *removal = removal.filter(|removal| removal.told.is_some() || removal.asked > 0);
     }
 
     /// All that waits in a place may go.

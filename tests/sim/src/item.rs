@@ -20,6 +20,8 @@ pub struct Removal {
     pub told: Option<u64>,
     /// Whether the confirmation waited for a sync.
     pub durable: bool,
+    /// How many have asked and have no answer.
+    pub asked: u32,
 }
 
 /// A moment before which it must not be seen, and since when that is known.
@@ -123,6 +125,7 @@ impl Item {
             Some(Removal {
                 told: Some(told),
                 durable,
+                ..
             }) => !power || durable || told < through,
             _ => false,
         }
