@@ -83,7 +83,7 @@ impl World<'_> {
                 self.produce()
             }
             Op::Crash => self.crash(),
-            Op::Damage => Ok(()),
+            Op::Damage => self.damage(),
             _ => Ok(()),
         }
     }

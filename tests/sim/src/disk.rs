@@ -49,6 +49,8 @@ pub struct SimDisk {
     /// Unsynced sectors in the order in which they were written.
     pub(crate) written: Vec<(usize, u32)>,
     pub(crate) ghosts: Vec<(FileId, Vec<u8>)>,
+    /// The sectors of the last write, and in which file.
+    pub(crate) newest: Option<(FileId, std::ops::Range<usize>)>,
     /// What fails next.
     pub armed: Vec<Fault>,
     /// A file whose reads fail until it is healed.
@@ -246,6 +248,7 @@ impl SimDisk {
         };
         let inode = &mut self.inodes[at];
         let end = offset + bytes.len();
+        self.newest = Some((file, offset / SECTOR..end.div_ceil(SECTOR)));
         if inode.current.len() < end {
             inode.current.resize(end, 0);
         }

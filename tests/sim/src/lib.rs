@@ -9,6 +9,7 @@ pub mod asks;
 pub mod bugs;
 pub mod check;
 pub mod crashing;
+pub mod damaging;
 pub mod disk;
 pub mod draining;
 pub mod faults;

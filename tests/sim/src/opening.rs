@@ -40,7 +40,7 @@ pub struct Mishaps {
     pub still: bool,
 }
 
-enum Attempt {
+pub(crate) enum Attempt {
     Open(Box<Engine>),
     Crashed,
     Failed { reverted: bool, what: String },
@@ -135,7 +135,7 @@ fn next_clock(disk: &mut SimDisk, now: u64, jumps: bool, rng: &mut Rng) -> u64 {
 }
 
 /// Opens, until it is open, crashes before its `cut`th ticket, or fails.
-fn open(
+pub(crate) fn open(
     mut engine: Engine,
     disk: &mut SimDisk,
     now: u64,

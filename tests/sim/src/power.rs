@@ -100,6 +100,13 @@ impl SimDisk {
             return false;
         }
         let sector = rng.below(len.div_ceil(SECTOR) as u64) as usize;
+        // What was written last has nothing behind it that says it was there.
+        if let Some((newest, sectors)) = &self.newest
+            && *newest == file
+            && sectors.contains(&sector)
+        {
+            return false;
+        }
         let from = sector * SECTOR;
         let to = (from + SECTOR).min(len);
         let other = rng.below(len.div_ceil(SECTOR) as u64) as usize;
