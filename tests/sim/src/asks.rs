@@ -2,7 +2,7 @@
 
 use ferrymq_core::model::{Backoff, Overflow, QueueOptions};
 
-use crate::item::Removal;
+use crate::item::{Accept, Removal};
 use crate::model::{Exists, Model};
 use crate::workload::BACKOFF_MAX;
 
@@ -70,6 +70,13 @@ impl Model {
         let slot = &mut self.slots[at as usize];
         if let Some(Some(ttl)) = options.ttl {
             slot.ttl = Some(slot.ttl.map_or(ttl.0, |old| old.min(ttl.0)));
+            // One that waits for room is accepted under the new time to live.
+            for &index in &self.live {
+                let item = &mut self.items[index as usize];
+                if item.slot == at && item.accept == Accept::Asked {
+                    item.expires_min = item.expires_min.min(self.now + ttl.0);
+                }
+            }
         }
         if let Some(Some(most)) = options.max_attempts {
             slot.max_attempts = Some(slot.max_attempts.map_or(most, |old| old.min(most)));
