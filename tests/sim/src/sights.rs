@@ -148,7 +148,8 @@ impl Model {
                 let most = self.slots[self.items[index].slot as usize].max_attempts;
                 let item = &mut self.items[index];
                 item.may_go |= auto_ack;
-                item.may_die |= most.is_some_and(|most| item.attempts.1 + 1 >= most);
+                // How often it was taken before is known from below only.
+                item.may_die |= most.is_some();
             }
         }
     }
