@@ -11,6 +11,7 @@ pub mod engine;
 pub mod model;
 pub mod produce;
 pub mod queue;
+pub mod reclaim;
 pub mod route;
 pub mod settle;
 pub mod store;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Notice, Output, Reply};
+use ferrymq_core::model::limits::SEGMENT_BYTES_TESTING;
 use ferrymq_core::model::{
     Body, CallId, ConsumerId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
 };
@@ -55,6 +56,11 @@ impl Native {
             durability: durability(durability_code).unwrap_or(defaults.durability),
             seed: u64::from(seed),
             notices,
+            segment_bytes: if manual {
+                SEGMENT_BYTES_TESTING
+            } else {
+                defaults.segment_bytes
+            },
             ..defaults
         };
         Native {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use crossbeam_queue::ArrayQueue;
 
 use crate::engine::{AtOnce, Command, Config, Reply, Wait};
-use crate::model::limits::{LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX};
+use crate::model::limits::{
+    LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX, SEGMENT_BYTES_TESTING,
+};
 use crate::model::{
     self, ConsumerId, Durability, Error, Outgoing, QueueId, Result, SessionId, Span, Time, Token,
 };
@@ -113,7 +115,11 @@ impl Broker {
 
     fn with(options: Options, clock: Clock, disk: Option<ManualDisk>) -> Result<Broker> {
         let watch = Arc::new(Watch::default());
-        let state = State::open(options.config()?, disk, clock.now(), Arc::clone(&watch))?;
+        let mut config = options.config()?;
+        if disk.is_some() {
+            config.segment_bytes = SEGMENT_BYTES_TESTING;
+        }
+        let state = State::open(config, disk, clock.now(), Arc::clone(&watch))?;
         let session = AtomicU32::new(state.session.0);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),

@@ -9,6 +9,7 @@ use crate::model::{
 };
 use crate::produce::Load;
 use crate::queue::Position;
+use crate::reclaim::Note;
 use crate::settle::{dead_letter, origin, redriven};
 use crate::store::{Accepted, Moved, Record, Resident, State};
 
@@ -61,6 +62,9 @@ impl Engine {
             self.freed.insert(index);
         }
         self.memory -= cost(&resident.body, resident.properties.as_ref());
+        if self.log.is_some() && resident.level > Durability::Memory {
+            self.notes.push(Note::Gone(id));
+        }
         if self.memory_short {
             self.memory_short = false;
             self.freed.extend(self.blocked.iter().copied());

@@ -4,10 +4,12 @@ use crate::model::Departure;
 use crate::model::limits::SYNC_DELAY_MS_MAX;
 use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
 use crate::produce::Watermark;
-use crate::store::{DiskOutcome, Log, Record, TicketId};
+use crate::reclaim::Note;
+use crate::store::{DiskOutcome, Log, LogError, Progress, Record, Refused, TicketId};
 
 use super::calls::Waits;
 use super::once::THIS_FRAME;
+use super::recover::Replay;
 use super::{Answer, Engine, Noticed, Outcome, Reply, Wait};
 
 impl Engine {
@@ -15,6 +17,86 @@ impl Engine {
     pub(super) fn record(&mut self, record: &Record) {
         if let Some(log) = self.log.as_mut().filter(|log| log.is_open()) {
             log.add(record);
+            match record {
+                Record::Accepted(accepted) => self.notes.push(Note::Accepted(accepted.id)),
+                Record::Moved(moved) => {
+                    self.notes.extend(moved.from.map(Note::About));
+                    self.notes.push(Note::Accepted(moved.to.id));
+                }
+                Record::Leased { message, .. }
+                | Record::Returned { message, .. }
+                | Record::Held { message, .. }
+                | Record::Removed { message, .. } => self.notes.push(Note::About(*message)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts the frame of this step into the log, a checkpoint behind it where a segment has begun. Gives the last frame.
+    pub(super) fn seal(&mut self) -> u64 {
+        let now = self.now.0;
+        let Some(log) = self.log.as_mut().filter(|log| log.is_open()) else {
+            return 0;
+        };
+        if !log.has_frame() && !log.wants_checkpoint() {
+            // What has gone without a word, with its queue or from memory, was noted all the same.
+            self.settle_notes();
+            return self.log.as_ref().map_or(0, Log::last_lsn);
+        }
+        let lsn = log.commit(now);
+        self.settle_notes();
+        if self.log.as_ref().is_some_and(Log::wants_checkpoint) {
+            self.write_checkpoint();
+        }
+        lsn
+    }
+
+    /// Brings what this step noted to the account of the segment that it was written to.
+    pub(super) fn settle_notes(&mut self) {
+        let (segment, lsn) = self
+            .log
+            .as_ref()
+            .map_or((0, 0), |log| (log.current_segment(), log.last_lsn()));
+        if self.reclaim.newest() < segment {
+            self.reclaim.begin(segment);
+        }
+        self.settle_notes_of(lsn);
+    }
+
+    /// The same for a frame that was found.
+    pub(super) fn settle_notes_of(&mut self, lsn: u64) {
+        for note in self.notes.drain(..) {
+            self.reclaim.note(note, lsn);
+        }
+    }
+
+    fn write_checkpoint(&mut self) {
+        let records = self.checkpoint();
+        let last_message = self.last_message();
+        let generation_floor = self.topology.unused_generation();
+        let epoch = self.config.epoch;
+        if let Some(log) = &mut self.log {
+            let head = |segments| Record::Checkpoint {
+                last_message,
+                generation_floor,
+                epoch,
+                segments,
+            };
+            log.write_checkpoint(head, &records, self.now.0);
+        }
+        self.settle_notes();
+    }
+
+    /// Lets go the segments that nothing needs any more. That they go is a record of this step.
+    fn recycle_segments(&mut self) {
+        while let Some(log) = &self.log
+            && let Some(checkpoint) = log.safe_checkpoint()
+            && let Some(segment) = self.reclaim.recycle(checkpoint, |own| log.is_intact(own))
+        {
+            self.record(&Record::Recycled { segment });
+            if let Some(log) = &mut self.log {
+                log.recycle(segment);
+            }
         }
     }
 
@@ -28,11 +110,11 @@ impl Engine {
 
     /// Closes the frame of this step. What waits for no sync gets one within the named delay.
     pub(super) fn close_frame(&mut self) {
+        self.seal();
         let Some(log) = &mut self.log else {
             return;
         };
-        log.commit();
-        if log.needs_sync() && self.sync_due == Time::NEVER {
+        if (log.needs_sync() || log.can_end()) && self.sync_due == Time::NEVER {
             self.sync_due = self.now.after(SYNC_DELAY_MS_MAX);
             self.next_due = self.next_due.min(self.sync_due);
         }
@@ -49,6 +131,18 @@ impl Engine {
         if let Some(log) = &mut self.log {
             let last = log.last_lsn();
             log.want_sync(last);
+        }
+    }
+
+    /// The time for what waits for none: a sync of what is written, or, where everything is safe, a frame that says so.
+    pub(super) fn sync_in_time(&mut self) {
+        if let Some(log) = &mut self.log {
+            if log.can_end() {
+                log.end(self.now.0);
+            } else {
+                let last = log.last_lsn();
+                log.want_sync(last);
+            }
         }
     }
 
@@ -84,8 +178,9 @@ impl Engine {
     /// The frame that an answer has to wait for; `None` if it need not wait.
     #[inline]
     fn wait_for(&mut self, lsn: u64, level: Durability) -> Option<u64> {
+        self.log.as_ref()?;
+        let lsn = self.seal().min(lsn);
         let log = self.log.as_mut()?;
-        let lsn = log.commit().min(lsn);
         if self.watermark.covers(lsn, level) {
             return None;
         }
@@ -114,21 +209,31 @@ impl Engine {
             return;
         };
         match log.io_done(ticket, outcome) {
-            Err(error) => self.fail(&error.what),
+            Err(error) => self.fail(&error),
             Ok(progress) => {
-                self.watermark = Watermark {
-                    written: progress.written,
-                    synced: progress.synced,
-                };
-                if let Some(frames) = self.log.as_mut().and_then(Log::take_scanned) {
-                    self.recover(frames);
-                } else if !self.opened {
-                    // Nobody sees what a crash could still take back: open once the snapshot is synced.
-                    self.opened = self.watermark.synced > 0;
+                self.keep_up(progress);
+                while let Some(found) = self.log.as_mut().and_then(Log::take_found) {
+                    self.take_found(found);
+                }
+                if !self.opened && matches!(self.replay, Replay::Over) {
+                    // Nobody sees what a crash could still take back: open once all that the opening led to is synced.
+                    self.seal();
+                    self.sync_now();
+                    let last = self.log.as_ref().map_or(0, Log::last_lsn);
+                    self.opened = self.watermark.synced >= last;
                 }
                 self.let_go();
+                self.recycle_segments();
             }
         }
+    }
+
+    /// Notes how far the log has come.
+    pub(super) fn keep_up(&mut self, progress: Progress) {
+        self.watermark = Watermark {
+            written: progress.written,
+            synced: progress.synced,
+        };
     }
 
     /// Confirms what is now safe and shows what may now be seen.
@@ -163,8 +268,16 @@ impl Engine {
     }
 
     /// An I/O error: from now on nothing succeeds, and who waits cannot know what the store will say.
-    fn fail(&mut self, what: &str) {
+    fn fail(&mut self, error: &LogError) {
         self.failed = true;
+        let what = match error {
+            LogError::Disk(what) => what.as_str(),
+            LogError::Refused(Refused::Newer) => "it was written by a newer version",
+            LogError::Refused(Refused::Corrupt(what)) => what,
+        };
+        if let LogError::Refused(why) = error {
+            self.refused = Some(why.clone());
+        }
         self.notice(u32::MAX, Noticed::StoreFailed);
         self.confirms.drain();
         for call in self.calls.drain() {

@@ -118,11 +118,15 @@ impl Counts {
         }
     }
 
-    /// The counts that a snapshot kept; what waits is counted as it is put back.
-    pub fn restored(stats: &QueueStats, removed: u64) -> Counts {
-        Counts {
+    /// Takes the counts that a checkpoint kept; what waits was counted as it was read, and what was produced and is not there has gone: removed, or with the memory that it was in.
+    pub fn restore(&mut self, stats: &QueueStats) {
+        *self = Counts {
+            ready: self.ready,
+            delayed: self.delayed,
+            leased: self.leased,
+            bytes: self.bytes,
             produced: stats.produced,
-            removed,
+            removed: stats.produced.saturating_sub(self.size()),
             acked: stats.acked,
             nacked: stats.nacked,
             rejected: stats.rejected,
@@ -131,7 +135,6 @@ impl Counts {
             dead_lettered: stats.dead_lettered,
             redelivered: stats.redelivered,
             dropped: stats.dropped,
-            ..Counts::default()
         }
     }
 }

@@ -29,17 +29,19 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use crate::deliver::Consumers;
 use crate::model::collections::{BTreeMap, BTreeSet};
-use crate::model::limits::{LEASE_MS_DEFAULT, MEMORY_BYTES_DEFAULT};
+use crate::model::limits::{LEASE_MS_DEFAULT, MEMORY_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT};
 use crate::model::{
     CallId, Durability, Error, ErrorKind, MessageId, QueueId, Result, SessionId, Span, Time,
 };
 use crate::produce::{Confirms, Watermark};
+use crate::reclaim::{Note, Reclaim};
 use crate::settle::{InFlight, Randomness};
-use crate::store::{DiskOutcome, Log, Table, TicketId};
+use crate::store::{Damage, DiskOutcome, Log, Refused, Table, TicketId};
 use crate::topology::Topology;
 
 use calls::Calls;
 use line::Line;
+use recover::Replay;
 
 pub use at_once::AtOnce;
 pub use command::{Answer, Command, Operation, Reply, Wait};
@@ -58,6 +60,10 @@ pub struct Config {
     pub seed: u64,
     /// Which opening this is: tokens of another epoch open nothing.
     pub epoch: u32,
+    /// Bytes of a segment of the log.
+    pub segment_bytes: u64,
+    /// The name of a store that is made: a number that no other store has.
+    pub store: u64,
     /// Whether it tells what is worth a line in a log: [`Event::Noticed`].
     pub notices: bool,
 }
@@ -70,6 +76,8 @@ impl Default for Config {
             durability: Durability::Durable,
             seed: 0,
             epoch: 1,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            store: 0,
             notices: false,
         }
     }
@@ -120,6 +128,12 @@ pub struct Engine {
     calls: Calls,
     confirms: Confirms<Reply>,
     log: Option<Log>,
+    reclaim: Reclaim,
+    /// What this step did to messages, for the account of the segment that says so.
+    notes: Vec<Note>,
+    replay: Replay,
+    /// Why the store cannot be opened.
+    refused: Option<Refused>,
     watermark: Watermark,
     /// Queues with messages that nobody may see yet.
     hiding: BTreeSet<u32>,
@@ -167,6 +181,10 @@ impl Engine {
             calls: Calls::default(),
             confirms: Confirms::default(),
             log: None,
+            reclaim: Reclaim::default(),
+            notes: Vec::new(),
+            replay: Replay::default(),
+            refused: None,
             watermark: Watermark::default(),
             hiding: BTreeSet::new(),
             reasons: BTreeMap::new(),
@@ -191,7 +209,11 @@ impl Engine {
     pub fn open(config: Config, now: Time) -> Engine {
         let mut engine = Engine::memory(config);
         engine.now = now;
-        engine.log = Some(Log::open());
+        engine.log = Some(Log::open(
+            config.segment_bytes,
+            config.store,
+            now.0.wrapping_add(config.epoch.into()),
+        ));
         engine.opened = false;
         engine
     }
@@ -206,6 +228,18 @@ impl Engine {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Why the store could not be opened; `None` where it was, or where the disk failed.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Refused> {
+        self.refused.as_ref()
+    }
+
+    /// What was durable and could not be read when the store was opened. Everything else is served.
+    #[must_use]
+    pub fn damage(&self) -> &[Damage] {
+        self.log.as_ref().map_or(&[], Log::damage)
     }
 
     /// When `advance` is due at the latest; `Time::NEVER` when nothing is.

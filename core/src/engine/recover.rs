@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use crate::deliver::Consumers;
 use crate::model::collections::BTreeMap;
 use crate::model::{Departure, MessageId, QueueId, QueueSpec, Return, Time};
 use crate::produce::Original;
 use crate::queue::Position;
+use crate::reclaim::Note;
 use crate::settle::InFlight;
-use crate::store::{Accepted, Moved, Record, Resident, State, Table};
-use crate::topology::Topology;
+use crate::store::{Accepted, Found, FoundFrame, Moved, Record, Resident, State};
 
 use super::Engine;
 use super::entering::cost;
-use super::line::Counts;
 
 /// A message of the log as far as it has been replayed.
-struct Kept {
+#[derive(Debug)]
+pub(super) struct Kept {
     slot: u32,
     /// Not delivered before.
     due: Time,
@@ -28,19 +29,120 @@ struct Kept {
 /// The messages of the log. None stands on a list before all is replayed: what is on a list must not leave and come back, because lists are cleaned lazily.
 type Slots = BTreeMap<MessageId, Kept>;
 
-impl Engine {
-    /// Replays the frames, then begins a new log with the state they give.
-    ///
-    /// While it replays there is no log, so that nothing is recorded twice and nothing is hidden: what was read is there.
-    pub(super) fn recover(&mut self, frames: Vec<Vec<Record>>) {
-        let log = self.log.take();
-        let mut slots = Slots::new();
-        for record in frames.into_iter().flatten() {
-            self.replay(record, &mut slots);
+/// How far the replay has come.
+#[derive(Debug)]
+pub(super) enum Replay {
+    /// Nothing was found yet, or something was and more may come.
+    On {
+        slots: Slots,
+        /// The newest checkpoint; what is before it says nothing but what became of messages.
+        checkpoint: u64,
+        /// The time of the newest frame.
+        time: Time,
+    },
+    /// All was replayed.
+    Over,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Replay::On {
+            slots: Slots::new(),
+            checkpoint: 0,
+            time: Time(0),
         }
+    }
+}
+
+impl Engine {
+    /// Takes in what was found of an earlier life. Nothing is recorded meanwhile, because it is in the log already.
+    pub(super) fn take_found(&mut self, found: Found) {
+        let Replay::On {
+            mut slots,
+            mut checkpoint,
+            mut time,
+        } = std::mem::take(&mut self.replay)
+        else {
+            return;
+        };
+        match found {
+            Found::Checkpoint(frame) => {
+                checkpoint = frame.lsn;
+                for record in frame.records {
+                    self.replay_checkpoint(record);
+                }
+            }
+            Found::Segment { segment, frames } => {
+                self.reclaim.begin(segment);
+                for frame in frames {
+                    time = time.max(Time(frame.time));
+                    let lsn = frame.lsn;
+                    self.replay_frame(frame, checkpoint, &mut slots);
+                    self.settle_notes_of(lsn);
+                }
+            }
+            Found::End => return self.end_replay(slots, time),
+        }
+        self.replay = Replay::On {
+            slots,
+            checkpoint,
+            time,
+        };
+    }
+
+    fn replay_frame(&mut self, frame: FoundFrame, checkpoint: u64, slots: &mut Slots) {
+        for record in frame.records {
+            if frame.lsn > checkpoint {
+                self.replay(record, slots);
+            } else if frame.lsn < checkpoint {
+                match record {
+                    Record::Accepted(accepted) => self.replay_accepted(accepted, slots),
+                    Record::Moved(moved) => self.replay_moved(moved, slots),
+                    of_message => self.replay_message(of_message, slots),
+                }
+            } else if let Record::Counts { queue, stats } = record
+                && let Ok(line) = self.line(queue)
+            {
+                line.counts.restore(&stats);
+            }
+        }
+    }
+
+    /// What a checkpoint says of everything that is not messages; its counts come when the messages before it have been counted.
+    fn replay_checkpoint(&mut self, record: Record) {
+        match record {
+            Record::Checkpoint {
+                last_message,
+                generation_floor,
+                epoch,
+                ..
+            } => {
+                self.last_message = last_message;
+                self.topology.raise_floor(generation_floor);
+                self.config.epoch = self.config.epoch.max(epoch + 1);
+            }
+            Record::Counts { .. } => {}
+            record => self.replay(record, &mut Slots::new()),
+        }
+    }
+
+    /// Goes on with the state that the log gives. What follows from the opening itself (whose consumer is gone, what is spent) is recorded like everything else.
+    fn end_replay(&mut self, mut slots: Slots, time: Time) {
+        self.leases = InFlight::new(self.config.epoch);
+        self.consumers = Consumers::new(self.config.epoch);
+        if let Some(log) = &mut self.log {
+            log.begin(time.0);
+            let progress = log.progress();
+            self.keep_up(progress);
+        }
+        self.settle_notes();
         self.end_exclusive(&mut slots);
         let mut spent = Vec::new();
-        for (id, kept) in slots {
+        for (id, mut kept) in slots {
+            // What was due when the log ended is due, whatever the clock says now: it may have been seen.
+            if kept.due <= time {
+                kept.due = Time(0);
+            }
             if kept.held.is_none() && kept.leased && self.is_spent(kept.slot) {
                 spent.push(kept.slot);
             }
@@ -55,34 +157,16 @@ impl Engine {
         for source in self.holding.clone() {
             self.retry_held(source);
         }
-        self.log = log;
-        let snapshot = self.snapshot();
-        if let Some(log) = &mut self.log {
-            log.begin(&snapshot);
-        }
+        self.seal();
+        self.replay = Replay::Over;
+        // What fell due meanwhile is due now.
+        self.next_due = Time(0);
+        self.sync_now();
     }
 
     fn replay(&mut self, record: Record, slots: &mut Slots) {
         match record {
-            Record::Snapshot {
-                last_message,
-                generation_floor,
-            } => {
-                self.forget_everything();
-                slots.clear();
-                self.last_message = last_message;
-                self.topology.raise_floor(generation_floor);
-            }
             Record::Queue { queue, name, spec } => self.replay_queue(queue, &name, spec),
-            Record::Counts {
-                queue,
-                stats,
-                removed,
-            } => {
-                if let Ok(line) = self.line(queue) {
-                    line.counts = Counts::restored(&stats, removed);
-                }
-            }
             Record::QueueDeleted { queue } => {
                 if self.line(queue).is_ok() {
                     self.forget_messages_of(queue.index, slots);
@@ -101,13 +185,6 @@ impl Engine {
             } => self.remember_again(queue, name, message, at),
             Record::Forgotten { queue, at, window } if self.line(queue).is_ok() => {
                 self.forget_over(queue.index, at, window);
-            }
-            Record::Kept(accepted) => {
-                let queue = accepted.queue;
-                self.replay_accepted(accepted, slots);
-                if let Ok(line) = self.line(queue) {
-                    line.counts.produced -= 1;
-                }
             }
             Record::Moved(moved) => self.replay_moved(moved, slots),
             Record::Exchange {
@@ -161,6 +238,7 @@ impl Engine {
         let all: Vec<QueueId> = self.topology.queues().map(|(_, queue)| queue).collect();
         for queue in all {
             if self.topology.queue(queue).is_ok_and(|q| q.spec.exclusive) {
+                self.record(&Record::QueueDeleted { queue });
                 self.forget_messages_of(queue.index, slots);
                 self.remove_queue(queue);
             }
@@ -179,6 +257,7 @@ impl Engine {
         let Some(kept) = slots.get_mut(&message) else {
             return;
         };
+        self.notes.push(Note::About(message));
         match record {
             // Whoever held it is gone with his process: it stays in its place, counted.
             Record::Leased { attempt, .. } => {
@@ -254,6 +333,7 @@ impl Engine {
         line.counts.ready += 1;
         line.counts.bytes += resident.body.len() as u64;
         let slot = self.messages.insert(resident);
+        self.notes.push(Note::Accepted(id));
         let kept = Kept {
             slot,
             due,
@@ -303,22 +383,10 @@ impl Engine {
         if let Some(from) = moved.from
             && let Some(kept) = slots.remove(&from)
         {
+            self.notes.push(Note::About(from));
             let dead = moved.cause != Departure::Taken;
             self.take_out(kept.slot, moved.cause, dead);
         }
         self.replay_accepted(moved.to, slots);
-    }
-
-    /// A snapshot says everything: what was read before it is void.
-    fn forget_everything(&mut self) {
-        self.topology = Topology::seeded(self.config.seed);
-        self.lines.clear();
-        self.messages = Table::default();
-        self.memory = 0;
-        self.leases = InFlight::new(self.config.epoch);
-        self.reasons.clear();
-        self.holding.clear();
-        self.hiding.clear();
-        self.agenda.clear();
     }
 }

@@ -10,6 +10,7 @@ use crate::store::State;
 
 use super::calls::Waits;
 use super::consuming::nothing;
+use super::recover::Replay;
 use super::{Engine, Noticed};
 
 /// Delays that end in one go.
@@ -36,6 +37,11 @@ impl Engine {
     /// Fires everything that is due up to `now`; each thing happens at its own time.
     #[cold]
     pub(super) fn fire_due(&mut self, now: Time) {
+        if !self.opened && matches!(self.replay, Replay::On { .. }) {
+            // What is half replayed may be told later that its time is longer.
+            self.next_due = Time::NEVER;
+            return;
+        }
         loop {
             let queue = self.agenda.peek().map(|Reverse(entry)| *entry);
             let call = self.calls.first_deadline();
@@ -56,7 +62,7 @@ impl Engine {
                 self.give_up(call);
             } else {
                 self.sync_due = Time::NEVER;
-                self.sync_now();
+                self.sync_in_time();
             }
             self.finish_step();
         }

@@ -64,6 +64,12 @@ pub const DEDUP_ID_OVERHEAD_BYTES: usize = 100;
 pub const DEDUP_SLACK_PARTS: u64 = 16;
 /// A settlement that waits for no sync is durable at the latest so long after it was written.
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
+/// Bytes of a segment of the log where nothing else is said.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Bytes of a segment on the disk in memory that tests use.
+pub const SEGMENT_BYTES_TESTING: u64 = 4096;
+/// Least bytes of a segment.
+pub const SEGMENT_BYTES_MIN: u64 = 4096;
 /// Commands that wait in the driver's ring for whoever takes the lock next.
 pub const RING_COMMANDS_MAX: usize = 256;
 /// A queue of replies on which nobody listens any more ends after so long.

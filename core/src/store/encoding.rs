@@ -233,7 +233,10 @@ impl<T: Stored> Stored for Option<T> {
     }
 }
 
-impl Stored for Vec<HeaderValue> {
+/// Lists are their length and what is in them.
+macro_rules! lists {
+    ($($item:ty),*) => {$(
+impl Stored for Vec<$item> {
     fn put(&self, out: &mut Vec<u8>) {
         put_varint(self.len() as u64, out);
         for value in self {
@@ -241,18 +244,22 @@ impl Stored for Vec<HeaderValue> {
         }
     }
 
-    fn take(from: &mut Source<'_>) -> Vec<HeaderValue> {
+    fn take(from: &mut Source<'_>) -> Vec<$item> {
         let mut values = Vec::new();
         for _ in 0..from.varint() {
             if from.is_at_end() {
                 from.fails();
                 break;
             }
-            values.push(HeaderValue::take(from));
+            values.push(Stored::take(from));
         }
         values
     }
 }
+    )*};
+}
+
+lists!(HeaderValue, (u64, u64));
 
 impl Stored for BTreeMap<String, HeaderValue> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -492,12 +499,12 @@ variants! { DeadLetter {
 } else DeadLetter::Off }
 
 variants! { Record {
-    0 => Snapshot { last_message, generation_floor },
+    0 => Checkpoint { last_message, generation_floor, epoch, segments },
     1 => Queue { queue, name, spec },
-    2 => Counts { queue, stats, removed },
+    2 => Counts { queue, stats },
     3 => QueueDeleted { queue },
     4 => Accepted(accepted),
-    5 => Kept(accepted),
+    5 => Recycled { segment },
     6 => Leased { message, attempt },
     7 => Returned { message, attempt, due, cause, reason },
     8 => Held { message, cause, detail },
@@ -509,7 +516,7 @@ variants! { Record {
     14 => Unbound { exchange, binding },
     15 => Remembered { queue, name, message, at },
     16 => Forgotten { queue, at, window },
-    17 => SameBody { accepted, kept },
+    17 => SameBody(accepted),
 } else Record::QueueDeleted { queue: QueueId { index: u32::MAX, generation: 0 } } }
 
 #[cfg(test)]

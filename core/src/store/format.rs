@@ -1,7 +1,7 @@
-//! Bytes. The only file that knows offsets.
+//! Bytes. The only file that knows offsets; docs/store-format.md draws them.
 //!
-//! A frame is: checksum (8 bytes), length of the body (4), LSN (8), body. Integers are little-endian. The checksum is XXH3-64 over everything behind it, seeded with
-//! the file's number and the frame's offset, so that old, shifted or zero bytes never verify. The body is a list of records, one after another, as `encoding` has them.
+//! A segment begins with two copies of its header, each in a sector of its own; frames follow, each at a multiple of 8. Integers are little-endian. Checksums are XXH3-64, seeded with where
+//! the bytes belong (the file of a header, the segment and offset of a frame), so that old, shifted or zero bytes never verify.
 
 use std::sync::Arc;
 
@@ -12,14 +12,230 @@ use crate::model::Body;
 use super::encoding::{Source, Stored};
 use super::record::{Accepted, Record};
 
+/// The unit in which a disk tears writes.
+const SECTOR_BYTES: usize = 512;
+/// Where the frames of a segment begin.
+pub(super) const FRAMES_AT: u64 = 2 * SECTOR_BYTES as u64;
+/// The header of a frame.
+pub(super) const FRAME_HEADER_BYTES: usize = 48;
+/// Frames begin at multiples of this.
+const ALIGNMENT: usize = 8;
+
+const MAGIC: [u8; 8] = *b"FERRYMQ\0";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 64;
 const CHECKSUM_BYTES: usize = 8;
-const LENGTH_AT: usize = CHECKSUM_BYTES;
-const LSN_AT: usize = LENGTH_AT + 4;
-pub(super) const HEADER_BYTES: usize = LSN_AT + 8;
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    /// Its number, never used again in this store.
+    pub segment: u64,
+    /// Which store it is of.
+    pub store: u64,
+    /// The LSN of its first frame.
+    pub first_lsn: u64,
+    /// Bytes of its file.
+    pub len: u64,
+}
+
+/// What stands where a segment's header should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderFound {
+    Valid(SegmentHeader),
+    /// Nothing was ever written here.
+    Empty,
+    /// Of a version that this program does not know.
+    Newer(u32),
+    Damaged,
+}
+
+/// Both copies of a header.
+pub(super) fn encode_header(header: &SegmentHeader, file: u64) -> Vec<u8> {
+    let mut both = vec![0; FRAMES_AT as usize];
+    for copy in 0..2 {
+        let sector = &mut both[copy * SECTOR_BYTES..][..HEADER_BYTES];
+        sector[8..16].copy_from_slice(&MAGIC);
+        sector[16..20].copy_from_slice(&VERSION.to_le_bytes());
+        for (at, value) in [
+            (24, header.segment),
+            (32, header.store),
+            (40, header.first_lsn),
+            (48, header.len),
+        ] {
+            sector[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let checksum = xxh3_64_with_seed(&sector[CHECKSUM_BYTES..], seed(file, copy as u64));
+        sector[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    }
+    both
+}
+
+/// Reads a header from the first bytes of a file: one good copy is enough.
+pub(super) fn decode_header(bytes: &[u8], file: u64) -> HeaderFound {
+    let mut found = HeaderFound::Damaged;
+    for copy in 0..2 {
+        let Some(sector) = bytes.get(copy * SECTOR_BYTES..copy * SECTOR_BYTES + HEADER_BYTES)
+        else {
+            continue;
+        };
+        let checksum = xxh3_64_with_seed(&sector[CHECKSUM_BYTES..], seed(file, copy as u64));
+        if number(sector, 0) != checksum || sector[8..16] != MAGIC {
+            continue;
+        }
+        let version = number(sector, 16) as u32;
+        if version != VERSION {
+            found = HeaderFound::Newer(version);
+            continue;
+        }
+        return HeaderFound::Valid(SegmentHeader {
+            segment: number(sector, 24),
+            store: number(sector, 32),
+            first_lsn: number(sector, 40),
+            len: number(sector, 48),
+        });
+    }
+    let begun = bytes.iter().take(FRAMES_AT as usize).any(|byte| *byte != 0);
+    if found == HeaderFound::Damaged && !begun {
+        return HeaderFound::Empty;
+    }
+    found
+}
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// What happened in one step.
+    Operation,
+    /// Everything that is not messages.
+    Checkpoint,
+    /// Nothing: it only says how far the log is durable.
+    GroupEnd,
+}
+
+impl FrameKind {
+    fn code(self) -> u8 {
+        match self {
+            FrameKind::Operation => 1,
+            FrameKind::Checkpoint => 2,
+            FrameKind::GroupEnd => 3,
+        }
+    }
+
+    fn of(code: u8) -> Option<FrameKind> {
+        [
+            FrameKind::Operation,
+            FrameKind::Checkpoint,
+            FrameKind::GroupEnd,
+        ]
+        .into_iter()
+        .find(|kind| kind.code() == code)
+    }
+}
+
+/// What stands in a frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub kind: FrameKind,
+    /// One more than the frame before.
+    pub lsn: u64,
+    /// The frames up to here were known to be durable when this one was written.
+    pub durable: u64,
+    /// When it was written, milliseconds; never less than the frame before.
+    pub time: u64,
+}
+
+/// A frame that verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub header: FrameHeader,
+    pub body: &'a [u8],
+    /// Where the next one begins.
+    pub end: usize,
+}
+
+/// What stands where a frame should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameFound<'a> {
+    Whole(Frame<'a>),
+    /// Its header verifies, its body does not; the next one begins at `end`.
+    Torn {
+        header: FrameHeader,
+        end: usize,
+    },
+    None,
+}
+
+/// Bytes that a frame takes in its segment.
+pub(super) fn frame_bytes(body: usize) -> u64 {
+    (FRAME_HEADER_BYTES + body).next_multiple_of(ALIGNMENT) as u64
+}
+
+/// Appends a frame to `out`; it will stand at `offset` of its segment.
+pub(super) fn seal(header: FrameHeader, body: &[u8], segment: u64, offset: u64, out: &mut Vec<u8>) {
+    let start = out.len();
+    let place = seed(segment, offset);
+    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(&[header.kind.code(), 0, 0, 0]);
+    for value in [header.lsn, header.durable, header.time] {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    out.extend_from_slice(&xxh3_64_with_seed(body, place).to_le_bytes());
+    let checksum = xxh3_64_with_seed(&out[start + CHECKSUM_BYTES..], place);
+    out[start..start + CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    out.extend_from_slice(body);
+    let padding = frame_bytes(body.len()) as usize - FRAME_HEADER_BYTES - body.len();
+    out.extend_from_slice(&[0; ALIGNMENT][..padding]);
+}
+
+/// The frame at `offset` of a segment.
+pub(super) fn open(bytes: &[u8], segment: u64, offset: usize) -> FrameFound<'_> {
+    let Some(head) = bytes.get(offset..offset.saturating_add(FRAME_HEADER_BYTES)) else {
+        return FrameFound::None;
+    };
+    // Most of what is not a frame is zeros.
+    if number(head, 0) == 0 {
+        return FrameFound::None;
+    }
+    let place = seed(segment, offset as u64);
+    if number(head, 0) != xxh3_64_with_seed(&head[CHECKSUM_BYTES..], place) {
+        return FrameFound::None;
+    }
+    let Some(kind) = FrameKind::of(head[12]) else {
+        return FrameFound::None;
+    };
+    let header = FrameHeader {
+        kind,
+        lsn: number(head, 16),
+        durable: number(head, 24),
+        time: number(head, 32),
+    };
+    let length = number(head, 8) as u32 as usize;
+    let end = offset + frame_bytes(length) as usize;
+    let from = offset + FRAME_HEADER_BYTES;
+    match bytes.get(from..from + length) {
+        Some(body) if number(head, 40) == xxh3_64_with_seed(body, place) => {
+            FrameFound::Whole(Frame { header, body, end })
+        }
+        _ => FrameFound::Torn { header, end },
+    }
+}
+
+/// Where a frame could begin after `offset`.
+pub(super) fn next_place(offset: usize) -> usize {
+    (offset + 1).next_multiple_of(ALIGNMENT)
+}
 
 /// What distinguishes this place from every other.
-fn seed(file: u64, offset: u64) -> u64 {
-    file.rotate_left(40) ^ offset
+fn seed(of: u64, offset: u64) -> u64 {
+    of.rotate_left(40) ^ offset
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(value)
 }
 
 /// Shorter bodies are written again: looking after them would cost more than they do.
@@ -27,62 +243,22 @@ const SHARED_BODY_BYTES_MIN: usize = 256;
 
 /// Appends a record to a frame's body. `last`: the last long body in this frame, which is not written again.
 pub(super) fn encode(record: &Record, last: &mut Option<Body>, frame: &mut Vec<u8>) {
-    if let Record::Accepted(accepted) | Record::Kept(accepted) = record
+    if let Record::Accepted(accepted) = record
         && accepted.body.len() >= SHARED_BODY_BYTES_MIN
     {
         if last
             .as_ref()
             .is_some_and(|last| Arc::ptr_eq(last, &accepted.body))
         {
-            let same = Record::SameBody {
-                accepted: Accepted {
-                    body: Body::from([]),
-                    ..accepted.clone()
-                },
-                kept: matches!(record, Record::Kept(_)),
-            };
+            let same = Record::SameBody(Accepted {
+                body: Body::from([]),
+                ..accepted.clone()
+            });
             return same.put(frame);
         }
         *last = Some(Arc::clone(&accepted.body));
     }
     record.put(frame);
-}
-
-/// Appends the frame to `out`.
-pub(super) fn seal(body: &[u8], lsn: u64, file: u64, offset: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
-    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    out.extend_from_slice(&lsn.to_le_bytes());
-    out.extend_from_slice(body);
-    let checksum = xxh3_64_with_seed(&out[start + CHECKSUM_BYTES..], seed(file, offset));
-    out[start..start + CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
-}
-
-/// A frame that verified.
-pub(super) struct Frame<'a> {
-    pub lsn: u64,
-    pub body: &'a [u8],
-    pub len: usize,
-}
-
-/// The frame at `offset` of a file, if it is whole.
-pub(super) fn open(bytes: &[u8], file: u64, offset: usize) -> Option<Frame<'_>> {
-    let rest = bytes.get(offset..)?;
-    let header = rest.get(..HEADER_BYTES)?;
-    let length = u32::from_le_bytes(header[LENGTH_AT..LSN_AT].try_into().ok()?) as usize;
-    let len = HEADER_BYTES.checked_add(length)?;
-    let whole = rest.get(..len)?;
-    let checksum = u64::from_le_bytes(header[..CHECKSUM_BYTES].try_into().ok()?);
-    if checksum != xxh3_64_with_seed(&whole[CHECKSUM_BYTES..], seed(file, offset as u64)) {
-        return None;
-    }
-    let lsn = u64::from_le_bytes(header[LSN_AT..HEADER_BYTES].try_into().ok()?);
-    Some(Frame {
-        lsn,
-        body: &whole[HEADER_BYTES..],
-        len,
-    })
 }
 
 /// The records of a frame's body; `None` if they do not decode.
@@ -93,18 +269,12 @@ pub(super) fn decode(body: &[u8]) -> Option<Vec<Record>> {
     while !source.is_at_end() {
         let mut record = Record::take(&mut source);
         match record {
-            Record::Accepted(ref accepted) | Record::Kept(ref accepted)
-                if accepted.body.len() >= SHARED_BODY_BYTES_MIN =>
-            {
+            Record::Accepted(ref accepted) if accepted.body.len() >= SHARED_BODY_BYTES_MIN => {
                 last = Some(Arc::clone(&accepted.body));
             }
-            Record::SameBody { mut accepted, kept } => {
+            Record::SameBody(mut accepted) => {
                 accepted.body = Arc::clone(last.as_ref()?);
-                record = if kept {
-                    Record::Kept(accepted)
-                } else {
-                    Record::Accepted(accepted)
-                };
+                record = Record::Accepted(accepted);
             }
             _ => {}
         }
@@ -116,34 +286,7 @@ pub(super) fn decode(body: &[u8]) -> Option<Vec<Record>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Departure, Durability, MessageId, QueueId, Time};
-
-    #[test]
-    fn every_flipped_bit_and_every_shift_is_noticed() {
-        let record = Record::Removed {
-            message: MessageId(7),
-            cause: Departure::Acked,
-        };
-        let mut body = Vec::new();
-        encode(&record, &mut None, &mut body);
-        encode(&record, &mut None, &mut body);
-        let mut bytes = Vec::new();
-        seal(&body, 3, 1, 0, &mut bytes);
-        let frame = open(&bytes, 1, 0).expect("it verifies");
-        assert_eq!(frame.lsn, 3);
-        assert_eq!(decode(frame.body), Some(vec![record.clone(), record]));
-        assert!(open(&bytes, 2, 0).is_none(), "another file");
-        for bit in 0..bytes.len() * 8 {
-            let mut bad = bytes.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&bad, 1, 0).is_none(), "bit {bit}");
-        }
-        for end in 0..bytes.len() {
-            assert!(open(&bytes[..end], 1, 0).is_none(), "cut at {end}");
-        }
-        let shifted = [&[0; 4], bytes.as_slice()].concat();
-        assert!(open(&shifted, 1, 4).is_none());
-    }
+    use crate::model::{Durability, MessageId, QueueId, Time};
 
     fn accepted(id: u64, body: &Body) -> Accepted {
         Accepted {
@@ -171,10 +314,10 @@ mod tests {
         let mut records: Vec<Record> = (0..1000)
             .map(|id| Record::Accepted(accepted(id, &one)))
             .collect();
-        records.push(Record::Kept(accepted(1000, &one)));
+        records.push(Record::Accepted(accepted(1000, &one)));
         records.push(Record::Accepted(accepted(1001, &short)));
         records.push(Record::Accepted(accepted(1002, &other)));
-        records.push(Record::Kept(accepted(1003, &other)));
+        records.push(Record::Accepted(accepted(1003, &other)));
         let (mut body, mut last) = (Vec::new(), None);
         for record in &records {
             encode(record, &mut last, &mut body);
@@ -182,7 +325,7 @@ mod tests {
         assert!(body.len() < 2 * 1024 + 30 * records.len(), "{}", body.len());
         let read = decode(&body).expect("it decodes");
         assert_eq!(read, records);
-        let (Record::Accepted(first), Record::Kept(copy)) = (&read[0], &read[1000]) else {
+        let (Record::Accepted(first), Record::Accepted(copy)) = (&read[0], &read[1000]) else {
             panic!("other records");
         };
         assert!(Arc::ptr_eq(&first.body, &copy.body), "read as one body");

@@ -3,11 +3,17 @@
 use std::collections::VecDeque;
 
 use crate::model::Body;
-use crate::model::collections::sorted;
 
-use super::format;
+use super::format::{self, FrameKind};
+use super::opening::{Found, Opening, Refused};
 use super::record::Record;
+use super::scan::Damage;
 use super::ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
+use super::writer::Writer;
+
+/// Most bytes of a checkpoint's first record without its list of segments, and of an entry of that list: three and two numbers of at most ten bytes.
+const CHECKPOINT_HEAD_BYTES: usize = 48;
+const SEALED_BYTES: usize = 20;
 
 /// How far the log has come since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,90 +26,118 @@ pub struct Progress {
 
 /// Why the log does not go on. After this nothing succeeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogError {
-    /// What the disk said.
-    pub what: String,
+pub enum LogError {
+    /// The disk failed; what it said.
+    Disk(String),
+    /// The store cannot be opened.
+    Refused(Refused),
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Asking which files there are, then reading them in order.
-    Listing,
-    Reading {
-        left: VecDeque<(FileId, u64)>,
-    },
-    /// Read; the owner of the state has not yet written its snapshot.
-    Scanned,
+    Opening(Box<Opening>),
     Open,
     Failed,
+}
+
+/// What a ticket that is out is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    Reading,
+    /// A file is made or a directory synced.
+    Placing,
+    /// Frames up to this one are written.
+    Writing(u64),
+    /// Frames up to this one are synced.
+    Syncing(u64),
+    WritingHeader,
+    Deleting,
 }
 
 /// The log of one store.
 #[derive(Debug)]
 pub struct Log {
     phase: Phase,
+    writer: Writer,
     tickets: VecDeque<Ticket>,
     last_ticket: u64,
-    /// Frames that were read while opening.
-    scanned: Vec<Vec<Record>>,
-    stale: Vec<FileId>,
-    file: FileId,
-    offset: u64,
+    out: Vec<(TicketId, Errand)>,
     frame: Vec<u8>,
     /// The last long body in the frame.
     last_body: Option<Body>,
-    group: Vec<u8>,
-    last_lsn: u64,
     written: u64,
     synced: u64,
-    writing: Option<(TicketId, u64)>,
-    syncing: Option<(TicketId, u64)>,
     wanted: u64,
-    cleaning: Vec<TicketId>,
+    /// The file that was written last, which a sync is for.
+    file: FileId,
+    /// Files of recycled segments, given back once the record of it is safe.
+    retiring: Vec<(u64, FileId, u64)>,
+    /// The newest checkpoint: its segment and its frame.
+    checkpoint: (u64, u64),
+    wants_checkpoint: bool,
+    damage: Vec<Damage>,
 }
 
 impl Log {
-    /// Begins to open: the first ticket asks which files there are.
+    /// Begins to open: the first ticket asks which files there are. `store` names the store if it is new; `opening` differs from that of the openings before.
     #[must_use]
-    pub fn open() -> Log {
+    pub fn open(segment_bytes: u64, store: u64, opening: u64) -> Log {
         let mut log = Log {
-            phase: Phase::Listing,
+            phase: Phase::Opening(Box::new(Opening::new(opening))),
+            writer: Writer::new(segment_bytes, store),
             tickets: VecDeque::new(),
             last_ticket: 0,
-            scanned: Vec::new(),
-            stale: Vec::new(),
-            file: FileId(1),
-            offset: 0,
+            out: Vec::new(),
             frame: Vec::new(),
             last_body: None,
-            group: Vec::new(),
-            last_lsn: 0,
             written: 0,
             synced: 0,
-            writing: None,
-            syncing: None,
             wanted: 0,
-            cleaning: Vec::new(),
+            file: FileId(0),
+            retiring: Vec::new(),
+            checkpoint: (0, 0),
+            wants_checkpoint: false,
+            damage: Vec::new(),
         };
-        log.request(DiskOp::List);
+        log.request(DiskOp::List, Errand::Reading);
         log
     }
 
-    /// Once everything is read: the frames in order, to be replayed; then `begin` with a snapshot.
-    pub fn take_scanned(&mut self) -> Option<Vec<Vec<Record>>> {
-        matches!(self.phase, Phase::Scanned).then(|| std::mem::take(&mut self.scanned))
+    /// What was found since it was last asked, while the store is opened.
+    pub fn take_found(&mut self) -> Option<Found> {
+        match &mut self.phase {
+            Phase::Opening(opening) if !opening.found.is_empty() => Some(opening.found.remove(0)),
+            _ => None,
+        }
     }
 
-    /// Opens a new file with a snapshot as its first frame. The old files go once a sync covers it.
-    pub fn begin(&mut self, snapshot: &[Record]) {
-        self.phase = Phase::Open;
-        self.request(DiskOp::Create { file: self.file });
-        self.request(DiskOp::SyncDir);
-        for record in snapshot {
-            self.add(record);
-        }
-        let lsn = self.commit();
-        self.want_sync(lsn);
+    /// Everything was found: goes on writing where the log ends. `time` is the time of its last frame.
+    pub fn begin(&mut self, time: u64) {
+        let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Open) else {
+            return;
+        };
+        let opening = *opening;
+        let sealed = opening.sealed();
+        let last_file = opening.last_file();
+        self.writer.store = opening.store.unwrap_or(self.writer.store);
+        self.damage = opening.damage;
+        let durable = opening.tail.durable;
+        self.written = durable;
+        self.synced = durable;
+        self.writer
+            .resume(sealed, opening.free, last_file, time, opening.tail);
+        // What makes these void may not be safe yet.
+        let last_lsn = self.writer.last_lsn;
+        let void = opening.void.iter();
+        self.retiring
+            .extend(void.map(|(file, len)| (last_lsn, *file, *len)));
+        self.wants_checkpoint = true;
+    }
+
+    /// What was damaged when the store was opened.
+    #[must_use]
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
     }
 
     /// Whether records can be added.
@@ -115,7 +149,7 @@ impl Log {
     /// The LSN that the frame now being filled will have.
     #[must_use]
     pub fn next_lsn(&self) -> u64 {
-        self.last_lsn + 1
+        self.writer.last_lsn + 1
     }
 
     /// Adds a record to the frame.
@@ -123,22 +157,90 @@ impl Log {
         format::encode(record, &mut self.last_body, &mut self.frame);
     }
 
+    /// Whether the frame holds anything.
+    #[must_use]
+    #[inline]
+    pub fn has_frame(&self) -> bool {
+        !self.frame.is_empty()
+    }
+
     /// Closes the frame, if it holds anything, and gives the LSN of the last frame.
-    pub fn commit(&mut self) -> u64 {
+    pub fn commit(&mut self, time: u64) -> u64 {
         if !self.frame.is_empty() {
-            self.last_lsn += 1;
-            let offset = self.offset + self.group.len() as u64;
-            format::seal(
-                &self.frame,
-                self.last_lsn,
-                self.file.0,
-                offset,
-                &mut self.group,
-            );
+            let frame = std::mem::take(&mut self.frame);
+            let begins = self
+                .writer
+                .append(FrameKind::Operation, &frame, time, self.synced);
+            self.wants_checkpoint |= begins;
+            self.frame = frame;
             self.frame.clear();
             self.last_body = None;
+            self.last_body = None;
         }
-        self.last_lsn
+        self.writer.last_lsn
+    }
+
+    /// Whether a segment has begun without a checkpoint.
+    #[must_use]
+    #[inline]
+    pub fn wants_checkpoint(&self) -> bool {
+        self.wants_checkpoint
+    }
+
+    /// The segment that is being filled.
+    #[must_use]
+    pub fn current_segment(&self) -> u64 {
+        self.writer.current_segment()
+    }
+
+    /// Writes a checkpoint: everything that is not messages, as it is now. `head` makes its first record, which names the complete segments and their last frames; if the whole
+    /// does not fit into this segment it begins the next.
+    pub fn write_checkpoint(
+        &mut self,
+        head: impl FnOnce(Vec<(u64, u64)>) -> Record,
+        records: &[Record],
+        time: u64,
+    ) {
+        let mut rest = Vec::new();
+        for record in records {
+            format::encode(record, &mut None, &mut rest);
+        }
+        let sealed = self.writer.sealed.len() + 1;
+        self.writer
+            .make_room(rest.len() + CHECKPOINT_HEAD_BYTES + sealed * SEALED_BYTES);
+        let segments = self.writer.sealed.iter();
+        let segments = segments.map(|own| (own.id, own.end_lsn)).collect();
+        let mut body = Vec::new();
+        format::encode(&head(segments), &mut None, &mut body);
+        body.append(&mut rest);
+        self.writer
+            .append(FrameKind::Checkpoint, &body, time, self.synced);
+        self.checkpoint = (self.writer.current_segment(), self.writer.last_lsn);
+        self.wants_checkpoint = false;
+    }
+
+    /// The segment and frame of the newest checkpoint, once that is safe: what is before it need not be read for anything but messages.
+    #[must_use]
+    pub fn safe_checkpoint(&self) -> Option<(u64, u64)> {
+        (self.checkpoint.1 > 0 && self.checkpoint.1 <= self.synced).then_some(self.checkpoint)
+    }
+
+    /// A segment is recycled; the record of it is in the frame now being filled.
+    pub fn recycle(&mut self, segment: u64) {
+        let at = self.writer.sealed.iter().position(|own| own.id == segment);
+        if let Some(at) = at {
+            let gone = self.writer.sealed.remove(at);
+            self.retiring.push((self.next_lsn(), gone.file, gone.len));
+        }
+    }
+
+    /// Whether a segment can be recycled: not one that holds damage, which is kept to be looked at.
+    #[must_use]
+    pub fn is_intact(&self, segment: u64) -> bool {
+        let damage = self.damage.iter();
+        !damage
+            .filter_map(|own| own.segment)
+            .any(|own| own == segment)
     }
 
     /// A sync that covers `lsn` is wanted as soon as can be.
@@ -149,137 +251,201 @@ impl Log {
     /// The last frame so far.
     #[must_use]
     pub fn last_lsn(&self) -> u64 {
-        self.last_lsn
+        self.writer.last_lsn
     }
 
     /// Whether something is written that no sync has covered or is covering.
     #[must_use]
     pub fn needs_sync(&self) -> bool {
-        self.is_open() && self.last_lsn > self.wanted.max(self.synced)
+        self.is_open() && self.writer.last_lsn > self.wanted.max(self.synced)
+    }
+
+    /// Whether everything is safe and the log does not say so yet.
+    #[must_use]
+    pub fn can_end(&self) -> bool {
+        self.is_open()
+            && self.frame.is_empty()
+            && self.synced == self.writer.last_lsn
+            && !self.writer.has_ended()
+    }
+
+    /// Says in the log how far it is durable, so that every bit before is covered.
+    pub fn end(&mut self, time: u64) {
+        if self.can_end() {
+            self.writer
+                .append(FrameKind::GroupEnd, &[], time, self.synced);
+            self.want_sync(self.writer.last_lsn);
+        }
+    }
+
+    /// The time of the last frame.
+    #[must_use]
+    pub fn last_time(&self) -> u64 {
+        self.writer.last_time()
     }
 
     /// The next thing for the disk to do.
     pub fn poll(&mut self) -> Option<Ticket> {
-        if self.tickets.is_empty() && matches!(self.phase, Phase::Open) {
-            self.write_group();
-            self.sync_written();
+        if self.tickets.is_empty() && self.is_open() {
+            self.make_requests();
         }
         self.tickets.pop_front()
     }
 
-    fn write_group(&mut self) {
-        if self.group.is_empty() || self.writing.is_some() {
+    fn make_requests(&mut self) {
+        for op in std::mem::take(&mut self.writer.requests) {
+            let errand = match op {
+                DiskOp::Delete { .. } => Errand::Deleting,
+                _ => Errand::Placing,
+            };
+            self.request(op, errand);
+        }
+        self.write_chunk();
+        self.sync_written();
+    }
+
+    fn is_out(&self, which: impl Fn(&Errand) -> bool) -> bool {
+        self.out.iter().any(|(_, errand)| which(errand))
+    }
+
+    fn write_chunk(&mut self) {
+        let busy = |errand: &Errand| {
+            matches!(
+                errand,
+                Errand::Writing(_) | Errand::WritingHeader | Errand::Placing
+            )
+        };
+        if self.is_out(busy) {
             return;
         }
-        let bytes = std::mem::take(&mut self.group);
-        let offset = self.offset;
-        self.offset += bytes.len() as u64;
-        let id = self.request(DiskOp::WriteAt {
-            file: self.file,
-            offset,
-            bytes,
-        });
-        self.writing = Some((id, self.last_lsn));
+        let Some(chunk) = self.writer.chunks.first() else {
+            return;
+        };
+        let waits = chunk.after > self.synced
+            || self.writer.late_header.is_some() && self.file == chunk.file;
+        if waits {
+            self.wanted = self.wanted.max(chunk.after);
+            return;
+        }
+        if chunk.bytes.is_empty() {
+            return;
+        }
+        let chunk = self.writer.chunks.remove(0);
+        self.file = chunk.file;
+        let op = DiskOp::WriteAt {
+            file: chunk.file,
+            offset: chunk.offset,
+            bytes: chunk.bytes,
+        };
+        self.request(op, Errand::Writing(chunk.last_lsn));
     }
 
     fn sync_written(&mut self) {
-        let due = self.wanted > self.synced && self.written > self.synced;
-        if due && self.syncing.is_none() {
-            let id = self.request(DiskOp::Sync { file: self.file });
-            self.syncing = Some((id, self.written));
+        let late = self.writer.late_header.as_ref();
+        let late = late.is_some_and(|late| late.file == self.file && self.written > self.synced);
+        let due = self.wanted > self.synced && self.written > self.synced || late;
+        let busy = |errand: &Errand| {
+            matches!(
+                errand,
+                Errand::Syncing(_) | Errand::Writing(_) | Errand::WritingHeader
+            )
+        };
+        if due && !self.is_out(busy) {
+            let errand = Errand::Syncing(self.written);
+            self.request(DiskOp::Sync { file: self.file }, errand);
         }
     }
 
-    fn request(&mut self, op: DiskOp) -> TicketId {
+    fn request(&mut self, op: DiskOp, errand: Errand) {
         self.last_ticket += 1;
         let id = TicketId(self.last_ticket);
+        self.out.push((id, errand));
         self.tickets.push_back(Ticket { id, op });
-        id
     }
 
     /// Takes in what became of a ticket. Errors: what the disk said; from then on the log is closed.
     pub fn io_done(&mut self, id: TicketId, outcome: DiskOutcome) -> Result<Progress, LogError> {
-        match outcome {
-            DiskOutcome::Failed(what) => {
-                // Old files that stay cost room, nothing else: the next opening tries again.
-                if !self.cleaning.contains(&id) {
-                    self.phase = Phase::Failed;
-                    self.tickets.clear();
-                    return Err(LogError { what });
+        let at = self.out.iter().position(|(own, _)| *own == id);
+        let errand = at.map(|at| self.out.swap_remove(at).1);
+        let result = match outcome {
+            // Files that stay cost room, nothing else: the next opening finds them.
+            DiskOutcome::Failed(_) if errand == Some(Errand::Deleting) => Ok(()),
+            DiskOutcome::Failed(what) => Err(LogError::Disk(what)),
+            DiskOutcome::Files(files) => self.opened(|opening| opening.listed(files)),
+            DiskOutcome::Bytes(bytes) => self.opened(|opening| opening.read(bytes)),
+            DiskOutcome::Done => {
+                if let Some(errand) = errand {
+                    self.done(errand);
                 }
+                Ok(())
             }
-            DiskOutcome::Files(files) => self.listed(files),
-            DiskOutcome::Bytes(bytes) => self.scan(&bytes),
-            DiskOutcome::Done => self.done(id),
+        };
+        if let Err(error) = result {
+            self.phase = Phase::Failed;
+            self.tickets.clear();
+            return Err(error);
         }
-        Ok(Progress {
+        Ok(self.progress())
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
             written: self.written,
             synced: self.synced,
-        })
+        }
     }
 
-    fn listed(&mut self, files: Vec<(FileId, u64)>) {
-        let files = sorted(files);
-        self.file = FileId(files.last().map_or(0, |(file, _)| file.0) + 1);
-        self.stale = files.iter().map(|(file, _)| *file).collect();
-        self.phase = Phase::Reading { left: files.into() };
-        self.read_next();
-    }
-
-    fn read_next(&mut self) {
-        let Phase::Reading { left } = &self.phase else {
-            return;
+    fn opened(
+        &mut self,
+        step: impl FnOnce(&mut Opening) -> Result<Option<DiskOp>, Refused>,
+    ) -> Result<(), LogError> {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return Ok(());
         };
-        match left.front().copied() {
-            Some((file, len)) => {
-                let len = u32::try_from(len).unwrap_or(u32::MAX);
-                self.request(DiskOp::ReadAt {
-                    file,
-                    offset: 0,
-                    len,
-                });
+        if let Some(op) = step(opening).map_err(LogError::Refused)? {
+            self.request(op, Errand::Reading);
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, errand: Errand) {
+        match errand {
+            Errand::Writing(lsn) => self.written = self.written.max(lsn),
+            Errand::Syncing(lsn) => match self
+                .writer
+                .late_header
+                .take_if(|late| late.file == self.file)
+            {
+                // The frames are safe; now the header that makes them count, and a sync for it.
+                Some(late) => {
+                    let op = DiskOp::WriteAt {
+                        file: late.file,
+                        offset: 0,
+                        bytes: late.bytes,
+                    };
+                    self.request(op, Errand::WritingHeader);
+                    self.request(DiskOp::Sync { file: late.file }, Errand::Syncing(lsn));
+                }
+                None => {
+                    self.synced = self.synced.max(lsn);
+                    self.free_retired();
+                }
+            },
+            Errand::Reading | Errand::Placing | Errand::WritingHeader | Errand::Deleting => {}
+        }
+    }
+
+    fn free_retired(&mut self) {
+        let synced = self.synced;
+        let writer = &mut self.writer;
+        self.retiring.retain(|(lsn, file, len)| {
+            let waits = *lsn > synced;
+            if !waits {
+                writer.give_back(*file, *len);
             }
-            None => self.phase = Phase::Scanned,
-        }
-    }
-
-    /// Takes the whole frames of a file; the first that does not verify ends it.
-    fn scan(&mut self, bytes: &[u8]) {
-        let Phase::Reading { left } = &mut self.phase else {
-            return;
-        };
-        let Some((file, _)) = left.pop_front() else {
-            return;
-        };
-        let mut offset = 0;
-        while let Some(frame) = format::open(bytes, file.0, offset) {
-            let Some(records) = format::decode(frame.body) else {
-                break;
-            };
-            if matches!(records.first(), Some(Record::Snapshot { .. })) {
-                self.scanned.clear();
-            }
-            self.last_lsn = self.last_lsn.max(frame.lsn);
-            self.scanned.push(records);
-            offset += frame.len;
-        }
-        self.read_next();
-    }
-
-    fn done(&mut self, id: TicketId) {
-        if let Some((_, lsn)) = self.writing.take_if(|(ticket, _)| *ticket == id) {
-            self.written = self.written.max(lsn);
-        }
-        if let Some((_, lsn)) = self.syncing.take_if(|(ticket, _)| *ticket == id) {
-            self.synced = self.synced.max(lsn);
-            self.delete_stale();
-        }
-    }
-
-    fn delete_stale(&mut self) {
-        for file in std::mem::take(&mut self.stale) {
-            let id = self.request(DiskOp::Delete { file });
-            self.cleaning.push(id);
-        }
+            waits
+        });
     }
 }

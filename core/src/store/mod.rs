@@ -2,17 +2,20 @@
 //! Owns: the group buffer, the watermark, the files' numbers, the table of messages.
 //! May use: model. Never: knows queues, consumers or protocols; does I/O.
 //! Invariant: a frame is whole or absent, and nothing is called synced that a sync did not cover.
-//!
-//! This is the first, simple log: one file that begins with a snapshot, written anew at each opening. Segments, reclaim and checkpoints come with the durable store.
 
 mod encoding;
 mod format;
 mod log;
+mod opening;
 mod record;
+mod scan;
 mod table;
 mod ticket;
+mod writer;
 
 pub use log::{Log, LogError, Progress};
+pub use opening::{Found, FoundFrame, Refused};
 pub use record::{Accepted, Moved, Record};
+pub use scan::Damage;
 pub use table::{Resident, State, Table};
 pub use ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};

@@ -50,12 +50,16 @@ pub struct Moved {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
-    /// Everything before is void: what follows in this frame is the whole state.
-    Snapshot {
+    /// The first record of a checkpoint: what follows in its frame is everything that is not messages.
+    Checkpoint {
         /// The last id that was given to a message.
         last_message: MessageId,
         /// Generations below this are used.
         generation_floor: u32,
+        /// How often the store was opened.
+        epoch: u32,
+        /// The segments that are complete, each with its last frame.
+        segments: Vec<(u64, u64)>,
     },
     /// A queue was declared, or its options changed.
     Queue {
@@ -66,14 +70,12 @@ pub enum Record {
         /// Its options.
         spec: QueueSpec,
     },
-    /// A queue's counts, in a snapshot.
+    /// A queue's counts, in a checkpoint.
     Counts {
         /// Which queue.
         queue: QueueId,
         /// Its counts.
         stats: Box<QueueStats>,
-        /// How many were removed.
-        removed: u64,
     },
     /// A queue was deleted.
     QueueDeleted {
@@ -82,8 +84,11 @@ pub enum Record {
     },
     /// A message was accepted.
     Accepted(Accepted),
-    /// A message of the snapshot, counted already.
-    Kept(Accepted),
+    /// Nothing in this segment is needed any more: its file may be used again.
+    Recycled {
+        /// Which.
+        segment: u64,
+    },
     /// A message was handed over.
     Leased {
         /// Which.
@@ -172,11 +177,6 @@ pub enum Record {
         /// The shorter of both windows.
         window: Span,
     },
-    /// As `Accepted` or `Kept`, with the body that the record of a message before it in this frame had: a message in many queues has it once.
-    SameBody {
-        /// The message, without its body.
-        accepted: Accepted,
-        /// Whether it is `Kept`.
-        kept: bool,
-    },
+    /// As `Accepted`, with the body that the record of a message before it in this frame had: a message in many queues has it once.
+    SameBody(Accepted),
 }

@@ -26,10 +26,12 @@ pub struct Ticket {
 pub enum DiskOp {
     /// Which files are there, with their lengths.
     List,
-    /// Makes an empty file.
+    /// Makes a file of zeros.
     Create {
         /// Its number, not used before.
         file: FileId,
+        /// Its length, for which room is taken now.
+        len: u64,
     },
     /// Takes a file away.
     Delete {

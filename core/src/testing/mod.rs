@@ -19,7 +19,7 @@ struct File {
 /// use ferrymq_core::testing::ManualDisk;
 /// let mut disk = ManualDisk::default();
 /// let mut ask = |id, op| disk.execute(Ticket { id: TicketId(id), op });
-/// ask(1, DiskOp::Create { file: FileId(1) });
+/// ask(1, DiskOp::Create { file: FileId(1), len: 4096 });
 /// ask(2, DiskOp::SyncDir);
 /// ask(3, DiskOp::WriteAt { file: FileId(1), offset: 0, bytes: b"a".to_vec() });
 /// assert_eq!(ask(4, DiskOp::Sync { file: FileId(1) }), None);
@@ -44,8 +44,9 @@ impl ManualDisk {
                     .filter_map(|(id, file)| Some((*id, file.current.as_ref()?.len() as u64)))
                     .collect(),
             ),
-            DiskOp::Create { file } => {
-                self.files.entry(file).or_default().current = Some(Vec::new());
+            DiskOp::Create { file, len } => {
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                self.files.entry(file).or_default().current = Some(vec![0; len]);
                 DiskOutcome::Done
             }
             DiskOp::Delete { file } => {

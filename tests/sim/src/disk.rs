@@ -86,7 +86,7 @@ impl SimDisk {
     pub fn execute(&mut self, ticket: Ticket, rng: &mut Rng) -> Option<DiskOutcome> {
         Some(match ticket.op {
             DiskOp::List => self.list(),
-            DiskOp::Create { file } => self.create(file),
+            DiskOp::Create { file, len } => self.create(file, len),
             DiskOp::Delete { file } => self.delete(file),
             DiskOp::SyncDir => self.sync_dir(),
             DiskOp::ReadAt { file, offset, len } => self.read(file, offset, len),
@@ -110,8 +110,8 @@ impl SimDisk {
                 let part = rng.below(bytes.len() as u64 + 1) as usize;
                 self.put(file, offset as usize, &bytes[..part]);
             }
-            DiskOp::Create { file } if rng.percent(50) => {
-                self.create(file);
+            DiskOp::Create { file, len } if rng.percent(50) => {
+                self.create(file, len);
             }
             DiskOp::Delete { file } if rng.percent(50) => {
                 self.delete(file);
@@ -135,14 +135,19 @@ impl SimDisk {
         self.directory.get(&file)?.current
     }
 
-    fn create(&mut self, file: FileId) -> DiskOutcome {
+    fn create(&mut self, file: FileId, len: u64) -> DiskOutcome {
         if self.take(Fault::FailCreate) {
             return failed("no space left on device");
         }
         if self.inode(file).is_some() {
             return failed("the file exists");
         }
-        self.inodes.push(Inode::default());
+        let current = vec![0; len as usize];
+        self.inodes.push(Inode {
+            dirty: vec![false; current.len().div_ceil(SECTOR)],
+            current,
+            ..Inode::default()
+        });
         let inode = self.inodes.len() - 1;
         self.directory.entry(file).or_default().current = Some(inode);
         DiskOutcome::Done

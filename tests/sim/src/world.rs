@@ -83,6 +83,7 @@ impl<'p> World<'p> {
             durability: plan.durability,
             seed: plan.seed,
             epoch: 0,
+            segment_bytes: 4096,
             ..Config::default()
         };
         let mut model = Model::new(plan.durability);

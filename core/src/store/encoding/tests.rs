@@ -65,7 +65,7 @@ fn of_messages() -> Vec<Record> {
     let returns = [Return::Nacked, Return::Released, Return::LeaseEnded];
     let mut records = vec![
         Record::Accepted(accepted()),
-        Record::Kept(Accepted {
+        Record::Accepted(Accepted {
             properties: None,
             ..accepted()
         }),
@@ -112,14 +112,16 @@ fn of_queues() -> Vec<Record> {
         ..QueueStats::default()
     };
     let mut records = vec![
-        Record::Snapshot {
+        Record::Checkpoint {
             last_message: MESSAGE,
             generation_floor: 5,
+            epoch: 2,
+            segments: vec![(1, 200), (7, 1 << 40)],
         },
+        Record::Recycled { segment: 300 },
         Record::Counts {
             queue: QUEUE,
             stats: Box::new(stats),
-            removed: 4,
         },
         Record::QueueDeleted { queue: QUEUE },
         Record::Remembered {
@@ -205,10 +207,7 @@ fn the_bytes_are_those_of_postcard_and_come_back() {
 /// It comes back as the record that it stands for; format.rs has the test.
 #[test]
 fn a_body_that_is_in_its_frame_already_is_a_record_of_its_own() {
-    let same = Record::SameBody {
-        accepted: accepted(),
-        kept: true,
-    };
+    let same = Record::SameBody(accepted());
     let bytes = encoded(&same);
     assert_eq!(bytes, postcard::to_allocvec(&same).unwrap());
     assert_eq!(Record::take(&mut Source::new(&bytes)), same);

@@ -1,0 +1,146 @@
+//! Proves that a header that cannot be read hides nothing that was promised, and that one that was never finished is no damage.
+
+use super::*;
+use crate::model::MessageId;
+use crate::model::collections::BTreeMap;
+use crate::store::log::{Log, LogError};
+use crate::store::ticket::DiskOutcome;
+
+type Disk = BTreeMap<FileId, Vec<u8>>;
+
+fn execute(disk: &mut Disk, op: DiskOp) -> DiskOutcome {
+    match op {
+        DiskOp::List => {
+            let files = disk.iter();
+            return DiskOutcome::Files(
+                files.map(|(file, own)| (*file, own.len() as u64)).collect(),
+            );
+        }
+        DiskOp::ReadAt { file, offset, len } => {
+            let bytes = &disk[&file][offset as usize..];
+            return DiskOutcome::Bytes(bytes[..bytes.len().min(len as usize)].to_vec());
+        }
+        DiskOp::Create { file, len } => drop(disk.insert(file, vec![0; len as usize])),
+        DiskOp::WriteAt {
+            file,
+            offset,
+            bytes,
+        } => {
+            let own = disk.get_mut(&file).expect("it was made");
+            own[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        DiskOp::Delete { file } => drop(disk.remove(&file)),
+        DiskOp::SyncDir | DiskOp::Sync { .. } => {}
+    }
+    DiskOutcome::Done
+}
+
+/// Does what the log asks for. Gives the numbers of the frames that are found.
+fn drive(log: &mut Log, disk: &mut Disk) -> Result<Vec<u64>, LogError> {
+    let mut lsns = Vec::new();
+    loop {
+        while let Some(found) = log.take_found() {
+            match found {
+                Found::Checkpoint(_) => {}
+                Found::Segment { frames, .. } => lsns.extend(frames.iter().map(|own| own.lsn)),
+                Found::End => {
+                    log.begin(0);
+                    checkpoint(log);
+                    let last = log.last_lsn();
+                    log.want_sync(last);
+                }
+            }
+        }
+        let Some(ticket) = log.poll() else {
+            return Ok(lsns);
+        };
+        let outcome = execute(disk, ticket.op);
+        log.io_done(ticket.id, outcome)?;
+    }
+}
+
+fn checkpoint(log: &mut Log) {
+    let head = |segments| Record::Checkpoint {
+        last_message: MessageId(0),
+        generation_floor: 0,
+        epoch: 1,
+        segments,
+    };
+    log.write_checkpoint(head, &[], 0);
+}
+
+/// A store of some segments, closed in order, and the number of its last frame but the one that says so.
+fn store() -> (Disk, u64) {
+    let mut disk = Disk::new();
+    let mut log = Log::open(4096, 7, 0);
+    drive(&mut log, &mut disk).expect("it opens");
+    for step in 0..150 {
+        log.add(&Record::Leased {
+            message: MessageId(step),
+            attempt: 1,
+        });
+        let last = log.commit(step);
+        log.want_sync(last);
+        if log.wants_checkpoint() {
+            checkpoint(&mut log);
+        }
+        drive(&mut log, &mut disk).expect("it is written");
+    }
+    let last = log.last_lsn();
+    log.end(200);
+    drive(&mut log, &mut disk).expect("it is written");
+    assert!(disk.len() > 2, "{} files", disk.len());
+    (disk, last)
+}
+
+fn reopened(disk: &mut Disk) -> (Log, Vec<u64>) {
+    let mut log = Log::open(4096, 0, 5);
+    let lsns = drive(&mut log, disk).expect("it opens");
+    (log, lsns)
+}
+
+#[test]
+fn a_segment_is_found_without_its_header() {
+    let (disk, last) = store();
+    for file in disk.keys() {
+        let mut disk = disk.clone();
+        disk.get_mut(file).expect("it is there")[..1024].fill(0xaa);
+        let (log, mut lsns) = reopened(&mut disk);
+        lsns.retain(|lsn| *lsn <= last);
+        assert!(lsns.iter().copied().eq(1..=last), "{file:?}: {lsns:?}");
+        let named = |own: &Damage| own.file == Some(*file) && own.bytes == (0..1024);
+        assert!(log.damage().iter().any(named), "{:?}", log.damage());
+    }
+}
+
+#[test]
+fn a_header_that_was_never_finished_is_no_damage() {
+    let (mut disk, last) = store();
+    let file = FileId(disk.len() as u64 + 1);
+    disk.insert(file, vec![0xaa; 4096]);
+    let (log, mut lsns) = reopened(&mut disk);
+    lsns.retain(|lsn| *lsn <= last);
+    assert!(lsns.iter().copied().eq(1..=last), "{lsns:?}");
+    assert_eq!(log.damage(), []);
+}
+
+#[test]
+fn a_lost_segment_is_named_and_nothing_that_may_be_it_is_used() {
+    let (mut disk, last) = store();
+    for (byte, named) in [(0xaa, 2), (0, 1)] {
+        let mut lost = disk.clone();
+        let first = lost.first_entry().expect("there are some").into_mut();
+        first.fill(byte);
+        let (log, lsns) = reopened(&mut lost);
+        assert!(lsns.len() < last as usize && lsns.contains(&last));
+        assert_eq!(log.damage().len(), named, "{:?}", log.damage());
+        assert!(lost[&FileId(1)].iter().all(|own| *own == byte), "kept");
+    }
+    for own in disk.values_mut() {
+        own[..1536].fill(0xaa);
+    }
+    let mut log = Log::open(4096, 0, 5);
+
+    let result = drive(&mut log, &mut disk);
+    assert!(matches!(result, Err(LogError::Refused(_))), "{result:?}");
+}

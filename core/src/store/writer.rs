@@ -1,0 +1,295 @@
+//! Where frames go: the segments, the files that are free, and what is on its way to the disk.
+
+use super::format::{self, FRAMES_AT, FrameHeader, FrameKind, SegmentHeader};
+use super::ticket::{DiskOp, FileId};
+
+/// A segment that is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub id: u64,
+    pub file: FileId,
+    pub len: u64,
+    /// Its last frame.
+    pub end_lsn: u64,
+}
+
+/// How the newest segment of an earlier life ends.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// The last frame that is known to be durable.
+    pub durable: u64,
+    /// It was closed in order: new frames follow from here, in place of its last one, which says nothing.
+    pub continues: Option<u64>,
+    /// The number of the segment that begins where it was not.
+    pub next_segment: u64,
+    /// Frames behind it that could be read.
+    pub frames: Vec<(FrameHeader, Vec<u8>)>,
+}
+
+/// The segment that is being filled.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    id: u64,
+    file: FileId,
+    len: u64,
+    /// Where the next frame goes.
+    offset: u64,
+}
+
+/// Bytes on their way into one file.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub file: FileId,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    /// The last frame in it.
+    pub last_lsn: u64,
+    /// Everything up to here must be synced before it is written: a segment begins only when the one before is safe, so that only the newest can be torn.
+    pub after: u64,
+}
+
+/// A header that is written only when the frames behind it are safe: it makes what stood elsewhere void.
+#[derive(Debug)]
+pub(super) struct LateHeader {
+    pub file: FileId,
+    pub bytes: Vec<u8>,
+}
+
+/// What is where, and what is to be written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub store: u64,
+    segment_bytes: u64,
+    pub sealed: Vec<Segment>,
+    current: Option<Current>,
+    last_segment: u64,
+    pub last_lsn: u64,
+    last_time: u64,
+    last_kind: FrameKind,
+    /// Files of the right length that hold nothing.
+    free: Vec<FileId>,
+    last_file: u64,
+    pub chunks: Vec<Chunk>,
+    pub late_header: Option<LateHeader>,
+    /// Requests that go before what is to be written.
+    pub requests: Vec<DiskOp>,
+}
+
+impl Writer {
+    pub fn new(segment_bytes: u64, store: u64) -> Writer {
+        Writer {
+            store,
+            segment_bytes,
+            sealed: Vec::new(),
+            current: None,
+            last_segment: 0,
+            last_lsn: 0,
+            last_time: 0,
+            last_kind: FrameKind::Operation,
+            free: Vec::new(),
+            last_file: 0,
+            chunks: Vec::new(),
+            late_header: None,
+            requests: Vec::new(),
+        }
+    }
+
+    /// Goes on where an earlier life ended. Gives the last frame that is safe.
+    pub fn resume(
+        &mut self,
+        segments: Vec<Segment>,
+        free: Vec<(FileId, u64)>,
+        last_file: u64,
+        time: u64,
+        tail: Tail,
+    ) {
+        self.last_file = last_file;
+        self.last_time = time;
+        // A file that is there may be in no directory that survives: who made it may have gone before he synced it.
+        self.requests.push(DiskOp::SyncDir);
+        self.last_segment = tail.next_segment - 1;
+        self.last_lsn = tail.durable;
+        for (file, len) in free {
+            self.give_back(file, len);
+        }
+        self.sealed = segments;
+        let first = self.sealed.is_empty();
+        if let Some(offset) = tail.continues
+            && let Some(last) = self.sealed.pop()
+        {
+            self.current = Some(Current {
+                id: last.id,
+                file: last.file,
+                len: last.len,
+                offset,
+            });
+            return;
+        }
+        if let Some(last) = self.sealed.last_mut() {
+            last.end_lsn = tail.durable;
+        }
+        let frames = tail.frames.iter();
+        let room = frames
+            .map(|(_, body)| format::frame_bytes(body.len()))
+            .sum();
+        self.begin_segment(room, !first && !tail.frames.is_empty());
+        for (header, body) in tail.frames {
+            let kind = match header.kind {
+                FrameKind::Operation => FrameKind::Operation,
+                // A newer checkpoint follows; an old one would name other segments.
+                FrameKind::Checkpoint | FrameKind::GroupEnd => FrameKind::GroupEnd,
+            };
+            let body = if kind == FrameKind::Operation {
+                body
+            } else {
+                Vec::new()
+            };
+            self.write(kind, &body, header.time, self.last_lsn.min(header.durable));
+        }
+    }
+
+    /// Whether the next frame of this length begins another segment.
+    fn fits(&self, bytes: u64) -> bool {
+        self.current
+            .is_some_and(|current| current.offset + bytes <= current.len)
+    }
+
+    /// Begins a segment if a body of this length does not fit into this one.
+    pub fn make_room(&mut self, body: usize) {
+        if !self.fits(format::frame_bytes(body)) {
+            self.begin_segment(format::frame_bytes(body), false);
+        }
+    }
+
+    /// Puts a frame into the log. Gives true if a segment begins with it.
+    pub fn append(&mut self, kind: FrameKind, body: &[u8], time: u64, durable: u64) -> bool {
+        let begins = !self.fits(format::frame_bytes(body.len()));
+        if begins {
+            self.begin_segment(format::frame_bytes(body.len()), false);
+        }
+        self.write(kind, body, time, durable);
+        begins
+    }
+
+    fn write(&mut self, kind: FrameKind, body: &[u8], time: u64, durable: u64) {
+        self.last_lsn += 1;
+        self.last_time = self.last_time.max(time);
+        self.last_kind = kind;
+        let header = FrameHeader {
+            kind,
+            lsn: self.last_lsn,
+            durable,
+            time: self.last_time,
+        };
+        let current = self.current.as_mut().expect("a frame has a segment");
+        let (segment, offset) = (current.id, current.offset);
+        current.offset += format::frame_bytes(body.len());
+        let file = current.file;
+        let chunk = match self.chunks.last_mut() {
+            Some(chunk)
+                if chunk.file == file && chunk.offset + chunk.bytes.len() as u64 == offset =>
+            {
+                chunk
+            }
+            _ => {
+                self.chunks.push(Chunk {
+                    file,
+                    offset,
+                    bytes: Vec::new(),
+                    last_lsn: 0,
+                    after: 0,
+                });
+                self.chunks.last_mut().expect("it was just pushed")
+            }
+        };
+        format::seal(header, body, segment, offset, &mut chunk.bytes);
+        chunk.last_lsn = self.last_lsn;
+    }
+
+    /// Begins a segment with room for a frame of this length and a checkpoint. `late`: its header is written when its first frames are safe.
+    fn begin_segment(&mut self, bytes: u64, late: bool) {
+        // One that an opening began, and that the first frame does not fit into, was never begun.
+        if let Some(empty) = self.current.take_if(|own| own.offset == FRAMES_AT) {
+            self.chunks.pop();
+            self.give_back(empty.file, empty.len);
+        }
+        if let Some(current) = self.current.take() {
+            self.sealed.push(Segment {
+                id: current.id,
+                file: current.file,
+                len: current.len,
+                end_lsn: self.last_lsn,
+            });
+        }
+        self.last_segment += 1;
+        let len = self.segment_bytes.max(FRAMES_AT + bytes);
+        let file = self.place(len);
+        let header = SegmentHeader {
+            segment: self.last_segment,
+            store: self.store,
+            first_lsn: self.last_lsn + 1,
+            len,
+        };
+        let header = format::encode_header(&header, file.0);
+        self.current = Some(Current {
+            id: self.last_segment,
+            file,
+            len,
+            offset: FRAMES_AT,
+        });
+        let bytes = if late {
+            self.late_header = Some(LateHeader {
+                file,
+                bytes: header,
+            });
+            Vec::new()
+        } else {
+            header
+        };
+        self.chunks.push(Chunk {
+            file,
+            offset: FRAMES_AT - bytes.len() as u64,
+            bytes,
+            last_lsn: self.last_lsn,
+            after: self.last_lsn,
+        });
+    }
+
+    /// A file for a segment: one that is free, or a new one.
+    fn place(&mut self, len: u64) -> FileId {
+        if len == self.segment_bytes
+            && let Some(file) = self.free.pop()
+        {
+            return file;
+        }
+        self.last_file += 1;
+        let file = FileId(self.last_file);
+        self.requests.push(DiskOp::Create { file, len });
+        self.requests.push(DiskOp::SyncDir);
+        file
+    }
+
+    /// A file holds nothing any more: it is kept for a segment to come, or deleted when it is of another length.
+    pub fn give_back(&mut self, file: FileId, len: u64) {
+        if len == self.segment_bytes {
+            self.free.push(file);
+        } else {
+            self.requests.push(DiskOp::Delete { file });
+        }
+    }
+
+    /// The segment that is being filled.
+    pub fn current_segment(&self) -> u64 {
+        self.current.map_or(0, |current| current.id)
+    }
+
+    /// Whether the last frame says how far the log is durable and nothing else.
+    pub fn has_ended(&self) -> bool {
+        self.last_kind == FrameKind::GroupEnd
+    }
+
+    /// The time of the last frame.
+    pub fn last_time(&self) -> u64 {
+        self.last_time
+    }
+}
