@@ -55,13 +55,6 @@ impl Keys {
         }
     }
 
-    /// When a parked message may go at the earliest.
-    pub(super) fn due(&self, key: &str, position: Position) -> Option<Time> {
-        let mut parked = self.lines.get(key)?.parked.iter();
-        let found = parked.find(|parked| parked.position == position)?;
-        Some(found.due)
-    }
-
     /// The head of a key has gone: the next live message behind it becomes the head and is returned.
     pub(super) fn advance(
         &mut self,

@@ -136,7 +136,7 @@ impl Schedule {
     }
 
     /// Shows every entry, dead ones included; what came in order is first, and in order. (Iterators over all of this would be a hundredth of the WebAssembly module.)
-    pub fn each(&self, see: &mut dyn FnMut(Due)) {
+    fn each(&self, see: &mut dyn FnMut(Due)) {
         for due in &self.in_order {
             see(*due);
         }

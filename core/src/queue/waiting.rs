@@ -244,12 +244,6 @@ impl Waiting {
         self.keys.as_mut()?.advance(key, gone, live)
     }
 
-    /// When a message that is parked behind its key's head may go at the earliest.
-    #[must_use]
-    pub fn parked_due(&self, key: &str, position: Position) -> Option<Time> {
-        self.keys.as_ref()?.due(key, position)
-    }
-
     /// A parked message has gone.
     pub fn forget_parked(&mut self, key: &str, live: impl Fn(Position) -> bool) {
         if let Some(keys) = &mut self.keys {
