@@ -35,8 +35,23 @@ CORE_CASES = {"one_at_a_time": ("one at a time", 1), "batches_of_1000": ("batche
 
 ROUTING = "routing by topic, 10 bindings take each key"
 FAN_OUT = "fan-out of 1 KB, each queue"
+TOGETHER = "two threads, each message"
+TRANSACTIONS = "transactions, each ack with its produce"
 # Criterion's group and function, the case, the name, and how many messages one pass of it is.
 GROWING = [
+    ("two_threads", "ferrymq_one_queue", TOGETHER, "ferrymq driver, both on one queue", 2),
+    ("two_threads", "ferrymq_two_queues", TOGETHER, "ferrymq driver, on two queues", 2),
+    ("two_threads", "ferrymq_two_brokers", TOGETHER, "ferrymq driver, on two brokers", 2),
+    ("two_threads", "crossbeam_segqueue", TOGETHER, "crossbeam SegQueue, both on one (no ack)", 2),
+    ("two_threads", "flume", TOGETHER, "flume, both on one (no ack)", 2),
+    *(
+        ("transactions", f"{function}_{count}", TRANSACTIONS, f"{who}, {count} at once", count)
+        for count in (1, 10)
+        for function, who in (
+            ("ferrymq", "ferrymq driver, in a transaction"),
+            ("ferrymq_apart", "ferrymq driver, without one"),
+        )
+    ),
     *(
         ("topic_routing", f"{function}/{count}", ROUTING, f"{who}, {count:,} bindings", 1)
         for count in (10, 100, 1_000, 10_000, 100_000)
@@ -230,6 +245,10 @@ of rounds in which everybody had a turn; compare ratios, not absolute times: the
 """
 
 NOTES = """
+Two threads that produce and consume on one queue take each other's messages: who finds none waits
+for one, so the figure holds some wake-ups. All queues of a broker share its one lock; the row of two
+brokers shows what that costs. A transaction of one pair pays for its plan, one of many shares it.
+
 The wake-up is the time from `produce` in one thread to the return of the blocking `consume` in
 another; the producer then waits. A request and its reply go between two threads; beside them stand
 a hop through one queue.Queue and one back through another. The memory figure counts every

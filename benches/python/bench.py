@@ -165,6 +165,47 @@ def wake_ups(times: int) -> dict[str, float]:
     }
 
 
+def two_threads() -> dict[str, Case]:
+    """Two threads that produce, consume and ack, on one queue and on two."""
+    broker = ferrymq.open()
+    first, second = broker.queue("first"), broker.queue("second")
+    plain: queue.Queue[bytes] = queue.Queue()
+
+    def work(own: ferrymq.Queue, messages: int) -> None:
+        for _ in range(messages):
+            own.produce(BODY)
+            own.consume(timeout=None).ack()
+
+    def work_plain(messages: int) -> None:
+        for _ in range(messages):
+            plain.put(BODY)
+            plain.get()
+            plain.task_done()
+
+    def both(one: Case, other: Case) -> Case:
+        def run(messages: int) -> None:
+            half = (messages // 2,)
+            threads = [threading.Thread(target=case, args=half) for case in (one, other)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        return run
+
+    def on_first(messages: int) -> None:
+        work(first, messages)
+
+    def on_second(messages: int) -> None:
+        work(second, messages)
+
+    return {
+        "ferrymq, both on one queue": both(on_first, on_first),
+        "ferrymq, on two queues": both(on_first, on_second),
+        "queue.Queue, both on one": both(work_plain, work_plain),
+    }
+
+
 def round_trip(ask: Callable[[], object], serve: Callable[[], object]) -> Case:
     """A request and its reply between this thread and one that answers."""
 
@@ -217,6 +258,7 @@ def main() -> None:
     kombu_taken = compared({"kombu memory transport": kombu_memory}, messages // 20, 3)
     groups["one at a time"] |= kombu_taken
     groups["wake-up of a blocked consumer"] = wake_ups(100 if quick else 2000)
+    groups["two threads"] = compared(two_threads(), messages, 3 if quick else 9)
     groups["request and reply"] = compared(requests(), messages // 4, 3 if quick else 9)
     for case, taken in groups.items():
         for who, nanoseconds in taken.items():
