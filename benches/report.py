@@ -246,8 +246,9 @@ of rounds in which everybody had a turn; compare ratios, not absolute times: the
 
 NOTES = """
 Two threads that produce and consume on one queue take each other's messages: who finds none waits
-for one, so the figure holds some wake-ups. All queues of a broker share its one lock; the row of two
-brokers shows what that costs. A transaction of one pair pays for its plan, one of many shares it.
+for one, so the figure holds some wake-ups. All queues of a broker share its one lock; the row of
+two brokers shows what that costs. A transaction of one pair pays for its plan, one of many shares
+it.
 
 The wake-up is the time from `produce` in one thread to the return of the blocking `consume` in
 another; the producer then waits. A request and its reply go between two threads; beside them stand
