@@ -36,11 +36,12 @@ test("the module with its glue has at most 100 KB, gzipped", () => {
   assert.ok(sizes.module + sizes.glue <= 100_000, `${sizes.module} + ${sizes.glue} bytes`);
 });
 
-test("all that a page or a program loads, the API included, has at most 112 KB, gzipped", () => {
+// 112 KB before the log had segments, which brought 7 KB into the module.
+test("all that a page or a program loads, the API included, has at most 118 KB, gzipped", () => {
   const total = (entry) => [...withImports(join(DIST, entry))].reduce((sum, file) => sum + gzipped(file), 0);
   const sizes = { browser: total("browser.js"), node: total("node.js") + gzipped(join(DIST, "ferrymq.wasm")) };
   console.log(sizes);
-  for (const [entry, size] of Object.entries(sizes)) assert.ok(size <= 112_000, `${entry}: ${size} bytes`);
+  for (const [entry, size] of Object.entries(sizes)) assert.ok(size <= 118_000, `${entry}: ${size} bytes`);
 });
 
 test("every public name says what it is", () => {
