@@ -110,30 +110,45 @@ _atexit.register(_native._exiting)
 
 
 def open(
-    path: None = None,
+    path: str | _os.PathLike[str] | None = None,
     *,
     durability: Durability = "durable",
     memory_limit: int | None = None,
     lease: Duration = 30.0,
 ) -> Broker:
-    """Open a broker in memory.
+    """Open a broker: the one stored in a directory, or one in memory.
 
-    path: this version keeps queues in memory only; leave it out.
-    durability: how safe messages are where a queue does not say. In memory every level is accepted
-    and means "memory", so that the same program runs in a test.
+    path: the directory; it is made if it is not there (the one above must be). One process at a
+    time has it open. None: in memory.
+    durability: how safe messages are where a queue does not say, once produce returns: "durable"
+    (synced: survives a power cut), "written" (survives the end of the process) or "memory". In
+    memory every level is accepted and means "memory", so that the same program runs in a test.
     memory_limit: most bytes that messages may take (4 GiB); then producers get QueueFull, or wait.
     lease: how long a delivery is its consumer's where a queue does not say, in seconds.
 
-    Raises InvalidArgument.
+    Raises InvalidArgument (also for a directory that holds something else), StoreLocked (it is open
+    elsewhere), StoreCorrupt, StoreFailed (the system refuses, or a newer version wrote it); nothing
+    is changed then.
 
     >>> with ferrymq.open(lease=60) as broker:
     ...     broker.queue("jobs")
     <Queue "jobs">
     """
-    if path is not None:
-        raise InvalidArgument(
-            f"open({path!r}): this version keeps queues in memory only; call open() without a path"
-        )
-    broker = _native._open(durability=durability, memory_limit=memory_limit, lease=lease)
-    _log.opened()
+    directory = None if path is None else _directory(path)
+    broker = _native._open(
+        directory, durability=durability, memory_limit=memory_limit, lease=lease
+    )
+    _log.opened(directory)
     return broker
+
+
+def _directory(path: object) -> str:
+    try:
+        directory = _os.fsdecode(_os.fspath(path))  # type: ignore[call-overload]
+    except TypeError:
+        raise InvalidArgument(
+            f"path is {path!r}; it must be a str or an os.PathLike, the directory of the store"
+        ) from None
+    if not directory or "\0" in directory:
+        raise InvalidArgument(f"path is {path!r}; it must name a directory")
+    return directory

@@ -44,10 +44,10 @@ def _log(queue: str, what: str, detail: str, count: int) -> None:
         logger.warning(line, queue, count)
 
 
-def opened() -> None:
-    """Log that a broker was opened, and by whom what it tells is to be logged."""
+def opened(directory: str | None = None) -> None:
+    """Log that a broker was opened, where, and by whom what it tells is to be logged."""
     _hubs.remember()
-    logger.debug("broker opened in memory")
+    logger.debug("broker opened in %s", directory or "memory")
 
 
 def closed() -> None:

@@ -17,6 +17,7 @@ Every call may be cancelled: what it was about to be given is released, uncounte
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
@@ -60,7 +61,7 @@ __all__ = [
 
 
 def open(
-    path: None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
     durability: Durability = "durable",
     memory_limit: int | None = None,

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ferrymq_core::driver;
@@ -70,11 +71,12 @@ pub fn driver_options(
     Ok(options)
 }
 
-/// Opens a broker in memory. See ferrymq.open.
+/// Opens a broker. See ferrymq.open.
 #[pyfunction]
-#[pyo3(signature = (*, durability = None, memory_limit = None, lease = None))]
+#[pyo3(signature = (path = None, *, durability = None, memory_limit = None, lease = None))]
 pub fn _open(
     py: Python<'_>,
+    path: Option<PathBuf>,
     durability: Argument<'_, '_>,
     memory_limit: Argument<'_, '_>,
     lease: Argument<'_, '_>,
@@ -82,7 +84,11 @@ pub fn _open(
     let mut options = driver_options(durability, memory_limit, lease)?;
     // Spreads the jitter of backoffs differently in every process.
     options.seed = RandomState::new().build_hasher().finish();
-    let driver = driver::Broker::open(options).map_err(|error| raised(py, &error))?;
+    let opened = py.detach(|| match path {
+        Some(path) => driver::Broker::open_path(path, options),
+        None => driver::Broker::open(options),
+    });
+    let driver = opened.map_err(|error| raised(py, &error))?;
     Ok(Broker::new_open(driver))
 }
 
@@ -276,11 +282,13 @@ impl Broker {
         Ok(false)
     }
 
-    fn __repr__(&self) -> &'static str {
-        if self.shared.is_live() {
-            "<Broker in memory>"
-        } else {
-            "<Broker, closed>"
+    fn __repr__(&self) -> String {
+        match self.shared.live() {
+            None => "<Broker, closed>".to_owned(),
+            Some(driver) => match driver.directory() {
+                None => "<Broker in memory>".to_owned(),
+                Some(directory) => format!("<Broker in {}>", directory.display()),
+            },
         }
     }
 }

@@ -111,7 +111,7 @@ pub fn submit(
     command: Command,
     shape: Shape,
 ) -> PyResult<Py<PyAny>> {
-    match shared.driver(py)?.start(command) {
+    match shared.driver(py)?.begin(command) {
         driver::Started::Done(Ok(reply)) => shape.object(py, reply),
         other => submit_slowly(py, shared, mode, other, shape),
     }

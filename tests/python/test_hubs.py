@@ -80,7 +80,8 @@ with jobs.consume() as delivery:
 spawn(count)
 begun = time.monotonic()
 assert jobs.consume(timeout=0.05) is None
-assert 0.05 <= time.monotonic() - begun < 10
+waited = time.monotonic() - begun
+assert waited >= 0.05, waited
 assert len(turns) > 1
 """,
     "a killed greenlet loses nothing and counts no attempt": """

@@ -1,7 +1,7 @@
 //! One broker: opening and closing, and what a test does to it.
 
 use ferrymq_core::engine::{Answer, Command, Engine, Reply};
-use ferrymq_core::model::{Error, ErrorKind};
+use ferrymq_core::model::{Error, ErrorKind, Time};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::time;
@@ -22,7 +22,7 @@ impl Native {
         self.engine = Some(engine);
         self.pump(time(now));
         // Opening writes; on the manual disk nobody else completes those syncs.
-        self.complete(now, true);
+        self.complete(time(now), true);
         if !self.engine.as_ref().is_some_and(Engine::is_open) {
             return self.results.store(Err(Error::new(
                 ErrorKind::StoreFailed,
@@ -46,7 +46,7 @@ impl Native {
             engine.request_sync(time(now));
         }
         self.pump(time(now));
-        self.complete(now, well);
+        self.complete(time(now), well);
     }
 
     /// The process is gone, and with `power` everything that no sync covered.
@@ -81,7 +81,7 @@ impl Native {
         }
     }
 
-    fn complete(&mut self, now: f64, well: bool) {
+    pub(crate) fn complete(&mut self, now: Time, well: bool) {
         // A sync that ends lets the next one begin.
         loop {
             let outcomes = self
@@ -94,10 +94,10 @@ impl Native {
             }
             for (ticket, outcome) in outcomes {
                 if let Some(engine) = &mut self.engine {
-                    engine.io_done(time(now), ticket, outcome);
+                    engine.io_done(now, ticket, outcome);
                 }
             }
-            self.pump(time(now));
+            self.pump(now);
         }
     }
 }

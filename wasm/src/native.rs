@@ -428,6 +428,10 @@ impl Native {
                 }
             }
         }
+        if engine.is_held_up() {
+            // The disk in memory does not sync before it is told, but for a log that could not go on.
+            return self.complete(now, true);
+        }
         self.results.registers.set_events(self.resolved.len());
         self.results.registers.set_deadline(engine.deadline());
     }

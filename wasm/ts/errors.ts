@@ -17,6 +17,7 @@ import type { Delivery } from "./api.js";
  * | `QueueFull` | try later, raise the capacity, or consume |
  * | `StoreCorrupt` | restore from a backup |
  * | `StoreFailed` | open anew |
+ * | `StoreLocked` | close it where it is open |
  * | `Unavailable` | try again |
  * | `Unroutable` | bind a queue |
  */
@@ -31,6 +32,7 @@ export type ErrorCode =
   | "QueueFull"
   | "StoreCorrupt"
   | "StoreFailed"
+  | "StoreLocked"
   | "Unavailable"
   | "Unroutable";
 
@@ -46,6 +48,7 @@ const CODES: readonly ErrorCode[] = [
   "QueueFull",
   "StoreCorrupt",
   "StoreFailed",
+  "StoreLocked",
   "Unavailable",
   "Unroutable",
 ];

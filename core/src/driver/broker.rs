@@ -1,7 +1,8 @@
 //! The handle.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -15,11 +16,13 @@ use crate::model::{
 use crate::testing::ManualDisk;
 
 use super::clock::Clock;
+use super::disk::{Disk, Work};
 use super::pending::Pending;
 use super::state::{Delivery, State, closed};
 use super::testing::{Storage, Testing};
 use super::timer::Timer;
 use super::watching::Watch;
+use super::working::Worker;
 
 /// What a broker is told when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +31,7 @@ pub struct Options {
     pub memory_limit: u64,
     /// Lease of queues that do not say.
     pub lease: Span,
-    /// Durability of queues that do not say. In memory every level means memory.
+    /// Durability of queues that do not say. Without a store every level means memory.
     pub durability: Durability,
     /// Seed of the backoff's jitter and of dispatch by chance.
     pub seed: u64,
@@ -48,7 +51,7 @@ impl Default for Options {
 
 impl Options {
     /// Errors: `InvalidArgument` for a lease out of range.
-    fn config(&self) -> Result<Config> {
+    pub(super) fn config(&self) -> Result<Config> {
         if !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(&self.lease.0) {
             return Err(Error::invalid(format!(
                 "lease is {} ms; it must be {LEASE_MS_MIN} to {LEASE_MS_MAX} ms",
@@ -67,12 +70,17 @@ impl Options {
 
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// Told, once the broker is being closed, whenever a job on the disk is done.
+    idle: Condvar,
     pub clock: Clock,
     pub timer: Timer,
+    pub worker: Worker,
     pub watch: Arc<Watch>,
     ring: ArrayQueue<Command>,
     session: AtomicU32,
     closed: AtomicBool,
+    /// Where it stores; `None`: in memory.
+    directory: Option<PathBuf>,
 }
 
 /// A broker, as a handle: clone it, send it to any thread.
@@ -103,35 +111,53 @@ pub enum Started {
 impl Broker {
     /// A broker in memory. Errors: `InvalidArgument` for options out of range.
     pub fn open(options: Options) -> Result<Broker> {
-        Broker::with(options, Clock::real(), None)
+        let config = options.config()?;
+        Broker::with(config, Clock::real(), Disk::Memory)
     }
 
     /// A broker whose clock is moved by hand, in memory or on a disk that completes when told.
     pub fn open_testing(options: Options, storage: Storage) -> Result<(Broker, Testing)> {
-        let disk = (storage == Storage::Manual).then(ManualDisk::default);
-        let broker = Broker::with(options, Clock::manual(), disk)?;
+        let mut config = options.config()?;
+        let disk = match storage {
+            Storage::Memory => Disk::Memory,
+            Storage::Manual => {
+                config.segment_bytes = SEGMENT_BYTES_TESTING;
+                Disk::Manual(ManualDisk::default())
+            }
+        };
+        let broker = Broker::with(config, Clock::manual(), disk)?;
         Ok((broker.clone(), Testing::new(broker)))
     }
 
-    fn with(options: Options, clock: Clock, disk: Option<ManualDisk>) -> Result<Broker> {
+    pub(super) fn with(config: Config, clock: Clock, disk: Disk) -> Result<Broker> {
         let watch = Arc::new(Watch::default());
-        let mut config = options.config()?;
-        if disk.is_some() {
-            config.segment_bytes = SEGMENT_BYTES_TESTING;
-        }
+        let directory = match &disk {
+            Disk::Files(work) => Some(work.files.directory().to_owned()),
+            _ => None,
+        };
         let state = State::open(config, disk, clock.now(), Arc::clone(&watch))?;
+        let clock = clock.not_before(state.engine.now());
         let session = AtomicU32::new(state.session.0);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            idle: Condvar::new(),
             clock,
             timer: Timer::new(),
+            worker: Worker::default(),
             watch,
             ring: ArrayQueue::new(RING_COMMANDS_MAX),
             session,
             closed: AtomicBool::new(false),
+            directory,
         });
         shared.watch.belongs_to(Arc::downgrade(&shared));
-        Ok(Broker { shared })
+        let broker = Broker { shared };
+        if broker.directory().is_some() {
+            broker.shared.worker.start(Arc::downgrade(&broker.shared))?;
+            // What the opening left to be done in time.
+            broker.with_state(|_, _, _| ());
+        }
+        Ok(broker)
     }
 
     /// The engine's time, milliseconds.
@@ -157,6 +183,12 @@ impl Broker {
         SessionId(self.shared.session.load(Ordering::Relaxed))
     }
 
+    /// The directory that it stores in; `None`: it is in memory.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        self.shared.directory.as_deref()
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -165,7 +197,7 @@ impl Broker {
 
     /// Handles a command; waits while it is pending.
     pub fn call(&self, command: Command) -> Result<Reply> {
-        match self.start(command) {
+        match self.begin(command) {
             Started::Done(result) => result,
             Started::Pending(pending) => pending.wait(),
         }
@@ -174,6 +206,16 @@ impl Broker {
     /// Handles a command without waiting.
     #[inline]
     pub fn start(&self, command: Command) -> Started {
+        let started = self.begin(command);
+        if let Started::Pending(pending) = &started {
+            pending.leave_work();
+        }
+        started
+    }
+
+    /// The same for who waits for the answer at once, with [`Pending::wait`] or [`Pending::wait_for`]: he does himself what the disk is needed for, instead of waking somebody who does.
+    #[inline]
+    pub fn begin(&self, command: Command) -> Started {
         let shared = &self.shared;
         let mut woken = Vec::new();
         let mut state = shared.lock();
@@ -182,11 +224,16 @@ impl Broker {
         if state.closed {
             return Started::Done(Err(closed()));
         }
-        let handled = state.handle(now, command, &mut woken);
-        self.release(state, woken);
-        match handled {
-            Ok(result) => Started::Done(result),
-            Err((call, mailbox)) => Started::Pending(Pending::new(self.clone(), call, mailbox)),
+        match state.handle(now, command, &mut woken) {
+            Ok(result) => {
+                self.release(state, woken);
+                Started::Done(result)
+            }
+            Err((call, mailbox)) => {
+                let has_job = state.disk.has_job();
+                self.open_lock(state, woken);
+                Started::Pending(Pending::new(self.clone(), call, mailbox, has_job))
+            }
         }
     }
 
@@ -321,12 +368,18 @@ impl Broker {
         self.shared.empty_ring();
     }
 
-    /// Closes the broker: who waits gets `Closed`, later calls too. Closing twice is closing once.
+    /// Closes the broker: everything that was accepted is made safe, who still waits gets `Closed`, later calls too. Closing twice is closing once.
     pub fn close(&self) {
         let mut woken = Vec::new();
         let mut state = self.shared.lock();
         self.shared.closed.store(true, Ordering::Release);
         state.close_session(self.shared.clock.now(), &mut woken);
+        state.closed = true;
+        while state.disk.is_under_way() {
+            let idle = self.shared.idle.wait(state);
+            state = idle.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.settle(self.shared.clock.now(), &mut woken);
         let engine = state.close(&mut woken);
         drop(state);
         drop(engine);
@@ -366,27 +419,29 @@ impl Broker {
         result
     }
 
-    /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring.
+    /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring, and somebody does what the disk is needed for.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
+        let has_job = state.disk.has_job();
+        self.open_lock(state, woken);
+        if has_job {
+            self.shared.worker.wake();
+        }
+    }
+
+    /// The same, by who does himself what the disk is needed for.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    fn open_lock(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
         if self.shared.clock.is_real() {
             let due = state.due();
             self.shared.timer.set(due, || Arc::downgrade(&self.shared));
         }
         drop(state);
         if !woken.is_empty() {
-            self.deliver(woken);
+            self.shared.deliver(woken);
         }
         if !self.shared.ring.is_empty() {
             self.shared.empty_ring();
-        }
-    }
-
-    fn deliver(&self, woken: Vec<Delivery>) {
-        for unwanted in deliver(woken) {
-            let mut state = self.shared.lock();
-            let now = self.shared.clock.now();
-            state.give_back(now, unwanted);
         }
     }
 }
@@ -401,7 +456,7 @@ fn deliver(woken: Vec<Delivery>) -> Vec<Result<Reply>> {
 
 impl Shared {
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a bug of the engine; what it left is still checked by every command.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -426,12 +481,56 @@ impl Shared {
             let mut woken = Vec::new();
             let now = self.clock.now();
             self.drain_ring(&mut state, now, &mut woken);
+            self.unlock(state, woken);
+        }
+    }
+
+    /// Opens the lock where no timer is to be set.
+    fn unlock(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
+        let has_job = state.disk.has_job();
+        drop(state);
+        if has_job {
+            self.worker.wake();
+        }
+        self.deliver(woken);
+    }
+
+    fn deliver(&self, woken: Vec<Delivery>) {
+        for unwanted in deliver(woken) {
+            let mut woken = Vec::new();
+            let mut state = self.lock();
+            let now = self.clock.now();
+            state.give_back(now, unwanted);
+            state.pump(now, &mut woken);
+            self.unlock(state, woken);
+        }
+    }
+
+    /// Does what the disk is needed for, with the lock free, until there is nothing that nobody does yet, or until `enough`; what is left then others do.
+    pub(super) fn work(&self, enough: impl Fn() -> bool) {
+        let mut state = self.lock();
+        while let Some(job) = state.disk.work().and_then(Work::next) {
+            // Somebody may do something else meanwhile.
             drop(state);
-            for unwanted in deliver(woken) {
-                let mut state = self.lock();
-                state.give_back(now, unwanted);
+            let done = job.execute();
+            let mut woken = Vec::new();
+            state = self.lock();
+            let now = self.clock.now();
+            state.finish(done, now, &mut woken);
+            self.timer.bring(state.due());
+            if state.closed {
+                self.idle.notify_all();
+            }
+            if !woken.is_empty() {
+                drop(state);
+                self.deliver(woken);
+                state = self.lock();
+            }
+            if enough() {
+                break;
             }
         }
+        self.unlock(state, Vec::new());
     }
 
     /// Fires what is due and says when to look again; `sleeps` hears it while the lock is held, so that no earlier time is missed.
@@ -445,17 +544,20 @@ impl Shared {
         state.expire_requests(now, &mut woken);
         let due = state.due();
         sleeps(due);
-        drop(state);
-        for unwanted in deliver(woken) {
-            self.lock().give_back(now, unwanted);
-        }
+        self.unlock(state, woken);
         due
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        let now = self.clock.now();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut nobody = Vec::new();
+        state.close_session(now, &mut nobody);
+        state.settle(now, &mut nobody);
         self.timer.wake();
+        self.worker.wake();
         self.watch.end();
     }
 }

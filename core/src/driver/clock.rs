@@ -23,12 +23,26 @@ impl Clock {
     )]
     pub fn real() -> Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let base = wall.map_or(0, |wall| wall.as_millis() as u64);
+        Clock::real_since(Time(wall.map_or(0, |wall| wall.as_millis() as u64)))
+    }
+
+    /// A real clock that says `begin` now: for a store whose log is ahead of the wall's clock.
+    pub fn real_since(begin: Time) -> Clock {
+        let base = begin.0;
         let start = Instant::now();
         Clock::Real {
             base,
             start,
             ticks: Ticks::new(base, start),
+        }
+    }
+
+    /// The same clock, or one that says `time` now if that is later: a store's log may be ahead of the wall's clock.
+    pub fn not_before(self, time: Time) -> Clock {
+        match self {
+            Clock::Real { .. } if time > self.now() => Clock::real_since(time),
+            Clock::Real { .. } => self,
+            Clock::Manual(now) => Clock::Manual(AtomicU64::new(now.into_inner().max(time.0))),
         }
     }
 
@@ -82,29 +96,32 @@ impl Clock {
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Ticks {
-    /// What the engine's time is ahead of the system's monotonic clock, milliseconds.
-    ahead: u64,
+    base: u64,
+    /// The system's monotonic clock at the start, nanoseconds: not before the exact clock's, so that this one is never ahead of it.
+    start: u64,
 }
 
 #[cfg(target_os = "linux")]
 impl Ticks {
     fn new(base: u64, _start: Instant) -> Ticks {
         Ticks {
-            ahead: base.saturating_sub(milliseconds(rustix::time::ClockId::Monotonic)),
+            base,
+            start: nanoseconds(rustix::time::ClockId::Monotonic),
         }
     }
 
     #[inline]
     fn now(&self) -> Time {
-        Time(self.ahead + milliseconds(rustix::time::ClockId::MonotonicCoarse))
+        let now = nanoseconds(rustix::time::ClockId::MonotonicCoarse);
+        Time(self.base + now.saturating_sub(self.start) / 1_000_000)
     }
 }
 
 #[cfg(target_os = "linux")]
 #[inline]
-fn milliseconds(clock: rustix::time::ClockId) -> u64 {
+fn nanoseconds(clock: rustix::time::ClockId) -> u64 {
     let time = rustix::time::clock_gettime(clock);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Elsewhere the exact clock serves.

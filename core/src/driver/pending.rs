@@ -1,5 +1,6 @@
 //! A call that waits: where its result is put, and who is woken.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether the result is there.
+    fn is_resolved(&self) -> bool {
+        matches!(*self.lock(), State::Resolved(_))
+    }
+
     fn take(state: &mut State) -> Option<Result<Reply>> {
         match state {
             State::Resolved(_) => match std::mem::replace(state, State::Taken) {
@@ -93,15 +99,37 @@ pub struct Pending {
     call: Option<CallId>,
     mailbox: Arc<Mailbox>,
     finished: bool,
+    /// The disk was needed for something when the call began, which nobody did yet.
+    has_job: Cell<bool>,
 }
 
 impl Pending {
-    pub(super) fn new(broker: Broker, call: CallId, mailbox: Arc<Mailbox>) -> Pending {
+    pub(super) fn new(
+        broker: Broker,
+        call: CallId,
+        mailbox: Arc<Mailbox>,
+        has_job: bool,
+    ) -> Pending {
         Pending {
             broker,
             call: Some(call),
             mailbox,
             finished: false,
+            has_job: Cell::new(has_job),
+        }
+    }
+
+    /// Does what the disk is needed for, as long as this call waits.
+    fn work(&self) {
+        if self.has_job.take() {
+            self.broker.shared.work(|| self.mailbox.is_resolved());
+        }
+    }
+
+    /// Leaves that to others.
+    pub(super) fn leave_work(&self) {
+        if self.has_job.take() {
+            self.broker.shared.worker.wake();
         }
     }
 
@@ -112,6 +140,7 @@ impl Pending {
             call: None,
             mailbox,
             finished: false,
+            has_job: Cell::new(false),
         }
     }
 
@@ -123,6 +152,7 @@ impl Pending {
 
     /// Waits for the result.
     pub fn wait(mut self) -> Result<Reply> {
+        self.work();
         let mut state = self.mailbox.lock();
         loop {
             if let Some(result) = Mailbox::take(&mut state) {
@@ -138,8 +168,9 @@ impl Pending {
         }
     }
 
-    /// Waits for the result, but no longer than this.
+    /// Waits for the result, but no longer than this (or than the disk takes for what it does in between).
     pub fn wait_for(&mut self, slice: Duration) -> Option<Result<Reply>> {
+        self.work();
         let state = self.mailbox.lock();
         let waiting = |state: &mut State| matches!(state, State::Waiting | State::Watched(_));
         let (mut state, _) = self
@@ -161,6 +192,7 @@ impl Pending {
 
     /// Calls `wake` once when the result is there, at once if it is already. Then `try_take`.
     pub fn on_ready(&mut self, wake: Box<dyn FnOnce() + Send>) {
+        self.leave_work();
         let mut state = self.mailbox.lock();
         match &*state {
             State::Waiting | State::Watched(_) => *state = State::Watched(wake),
@@ -174,6 +206,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        self.leave_work();
         if self.finished {
             return;
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{Answer, Command, Config, Engine, Event, Output, Reply};
 use crate::model::{CallId, Error, ErrorKind, Result, SessionId, Time};
-use crate::testing::ManualDisk;
+use crate::store::{DiskOutcome, Refused, TicketId};
 
+use super::disk::{Disk, Done};
 use super::pending::{Mailbox, handed_over};
 use super::requests::Requests;
 use super::watching::Watch;
@@ -17,7 +18,7 @@ pub(super) type Delivery = (Arc<Mailbox>, Result<Reply>);
 pub(super) struct State {
     pub engine: Engine,
     pub config: Config,
-    pub disk: Option<ManualDisk>,
+    pub disk: Disk,
     pub mailboxes: HashMap<CallId, Arc<Mailbox>>,
     pub session: SessionId,
     pub closed: bool,
@@ -27,16 +28,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// An engine and its disk, opened.
-    pub fn open(
-        config: Config,
-        disk: Option<ManualDisk>,
-        now: Time,
-        watch: Arc<Watch>,
-    ) -> Result<State> {
+    /// An engine and its disk, opened. Errors: why it could not be.
+    pub fn open(config: Config, disk: Disk, now: Time, watch: Arc<Watch>) -> Result<State> {
         let engine = match disk {
-            Some(_) => Engine::open(config, now),
-            None => Engine::memory(config),
+            Disk::Memory => Engine::memory(config),
+            _ => Engine::open(config, now),
         };
         let mut state = State {
             engine,
@@ -51,11 +47,10 @@ impl State {
         let mut nobody = Vec::new();
         state.pump(now, &mut nobody);
         while !state.engine.is_open() {
-            if !state.complete_syncs(true, now, &mut nobody) {
-                return Err(Error::new(
-                    ErrorKind::StoreFailed,
-                    "the store could not be opened; look at the disk, then open it again",
-                ));
+            let goes_on =
+                state.work_inline(now, &mut nobody) || state.complete_syncs(true, now, &mut nobody);
+            if !goes_on {
+                return Err(state.why_not());
             }
         }
         match state.engine.handle(now, Command::OpenSession) {
@@ -63,6 +58,30 @@ impl State {
             _ => unreachable!("opening a session is answered at once"),
         }
         Ok(state)
+    }
+
+    /// Why the store could not be opened.
+    fn why_not(&mut self) -> Error {
+        match self.engine.refused() {
+            Some(Refused::Newer) => Error::new(
+                ErrorKind::StoreFailed,
+                "the store was written by a newer version of FerryMQ: open it with that one, or a later one; nothing was changed",
+            ),
+            Some(Refused::Corrupt(what)) => Error::new(
+                ErrorKind::StoreCorrupt,
+                format!(
+                    "the store cannot be opened: {what}; nothing was changed: restore a backup, or put back the files that are missing"
+                ),
+            ),
+            None => {
+                let failure = self.disk.work().and_then(|work| work.failure.take());
+                let failure = failure.unwrap_or_else(|| "the disk failed".to_owned());
+                Error::new(
+                    ErrorKind::StoreFailed,
+                    format!("the store could not be opened: {failure}"),
+                )
+            }
+        }
     }
 
     /// Handles a command and everything that follows from it. A mailbox is made only for a call that is still pending then.
@@ -121,11 +140,61 @@ impl State {
                 Output::Event(Event::Noticed(notice)) => self.watch.note(notice),
                 Output::Io(ticket) => {
                     let id = ticket.id;
-                    let outcome = self.disk.as_mut().and_then(|disk| disk.execute(ticket));
-                    if let Some(outcome) = outcome {
+                    if let Some(outcome) = self.disk.take(ticket) {
                         self.engine.io_done(now, id, outcome);
                     }
                 }
+            }
+        }
+        // The disk in memory does not sync before it is told, but for a log that could not go on.
+        if self.disk.manual().is_some() && self.engine.is_held_up() {
+            self.complete_syncs(true, now, woken);
+        }
+    }
+
+    /// Takes in what became of a job, and does what follows.
+    pub fn finish(&mut self, done: Done, now: Time, woken: &mut Vec<Delivery>) {
+        if let Some(work) = self.disk.work() {
+            work.note(&done);
+        }
+        self.take_in(done.id, done.outcome, now, woken);
+    }
+
+    fn take_in(
+        &mut self,
+        ticket: TicketId,
+        outcome: DiskOutcome,
+        now: Time,
+        woken: &mut Vec<Delivery>,
+    ) {
+        self.engine.io_done(now, ticket, outcome);
+        if self.engine.has_failed()
+            && let Some(work) = self.disk.work()
+        {
+            work.drop_queue();
+        }
+        self.pump(now, woken);
+    }
+
+    /// Does what files are asked for, with the lock held, until nothing is left: for who opens and closes. False: there was nothing to do.
+    fn work_inline(&mut self, now: Time, woken: &mut Vec<Delivery>) -> bool {
+        let mut any = false;
+        while let Some(job) = self.disk.work().and_then(super::disk::Work::next) {
+            self.finish(job.execute(), now, woken);
+            any = true;
+        }
+        any
+    }
+
+    /// Everything that was accepted is made safe, and the log is closed in order. Nobody works on the disk meanwhile.
+    pub fn settle(&mut self, now: Time, woken: &mut Vec<Delivery>) {
+        if self.disk.work().is_none() {
+            return;
+        }
+        while !self.engine.has_failed() && !self.engine.settle_log(now) {
+            self.pump(now, woken);
+            if !self.work_inline(now, woken) {
+                break;
             }
         }
     }
@@ -164,7 +233,7 @@ impl State {
 
     /// Completes the syncs that the manual disk holds; false when there was none.
     pub fn complete_syncs(&mut self, well: bool, now: Time, woken: &mut Vec<Delivery>) -> bool {
-        let Some(disk) = &mut self.disk else {
+        let Some(disk) = self.disk.manual() else {
             return false;
         };
         let outcomes = disk.complete_syncs(well);
@@ -194,6 +263,11 @@ impl State {
         if let Some(requests) = self.requests.take() {
             let waiting = requests.waiting();
             woken.extend(waiting.map(|mailbox| (mailbox, Err(closed()))));
+        }
+        if let Some(work) = self.disk.work() {
+            work.drop_queue();
+            // The files, and with them the lock, are let go when whoever still works on them is done.
+            self.disk = Disk::Memory;
         }
         std::mem::replace(&mut self.engine, Engine::memory(self.config))
     }

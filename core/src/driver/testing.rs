@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::{Result, Time};
 
 use super::Broker;
+use super::disk::Disk;
 use super::state::{Delivery, State};
 
 /// What a testing broker stores on.
@@ -12,7 +13,7 @@ use super::state::{Delivery, State};
 pub enum Storage {
     /// Nothing.
     Memory,
-    /// A disk in memory whose syncs complete only when told.
+    /// A disk in memory whose syncs complete only when told, or when a segment of the log is full (after 1 MiB): the next begins only when it is safe.
     Manual,
 }
 
@@ -76,7 +77,7 @@ impl Testing {
     pub fn kill(&self) {
         self.broker.with_state(|state, _, woken| {
             state.close(woken);
-            if let Some(disk) = &mut state.disk {
+            if let Some(disk) = state.disk.manual() {
                 disk.kill();
             }
         });
@@ -86,7 +87,7 @@ impl Testing {
     pub fn power_cut(&self) {
         self.broker.with_state(|state, _, woken| {
             state.close(woken);
-            if let Some(disk) = &mut state.disk {
+            if let Some(disk) = state.disk.manual() {
                 disk.power_cut();
             }
         });
@@ -99,7 +100,7 @@ impl Testing {
             state.close(woken);
             let mut config = state.config;
             config.epoch += 1;
-            let disk = state.disk.take();
+            let disk = std::mem::replace(&mut state.disk, Disk::Memory);
             *state = State::open(config, disk, now, Arc::clone(&state.watch))?;
             Ok(())
         })

@@ -31,6 +31,16 @@ impl Timer {
         }
     }
 
+    /// The same, where the thread runs already or nothing is due that a call has not set before.
+    pub fn bring(&self, at: Time) {
+        if at.0 < self.at.load(Ordering::Relaxed)
+            && let Some(thread) = self.thread.get()
+        {
+            self.at.store(at.0, Ordering::Release);
+            thread.unpark();
+        }
+    }
+
     #[cold]
     fn bring_forward(&self, at: Time, shared: Weak<Shared>) {
         self.at.store(at.0, Ordering::Release);

@@ -127,6 +127,20 @@ impl Engine {
         self.sync_now();
     }
 
+    /// Brings the log to an end in order. Gives true once everything is safe and the log says so; to be asked again after each outcome.
+    pub fn settle_log(&mut self, now: Time) -> bool {
+        self.advance(now);
+        self.close_frame();
+        self.sync_in_time();
+        self.log.as_ref().is_none_or(Log::is_settled)
+    }
+
+    /// Whether nothing goes on before a sync is done, though nobody asked for one: a segment of the log is full.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.log.as_ref().is_some_and(Log::is_held_up)
+    }
+
     pub(super) fn sync_now(&mut self) {
         if let Some(log) = &mut self.log {
             let last = log.last_lsn();

@@ -242,6 +242,13 @@ impl Engine {
         self.log.as_ref().map_or(&[], Log::damage)
     }
 
+    /// The engine's time: what it was told last, or, where that is later, the time of the last frame in its log.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        let logged = self.log.as_ref().map_or(0, Log::last_time);
+        self.now.max(Time(logged))
+    }
+
     /// When `advance` is due at the latest; `Time::NEVER` when nothing is.
     #[must_use]
     #[inline]

@@ -29,8 +29,10 @@ pub enum ErrorKind {
     QueueFull,
     /// Bytes of the store do not verify: restore or repair.
     StoreCorrupt,
-    /// An earlier write or sync failed: open anew.
+    /// An earlier write or sync failed, or the store could not be opened: open anew.
     StoreFailed,
+    /// Somebody else has the store open: close it there.
+    StoreLocked,
     /// Not reachable at the moment: try again.
     Unavailable,
     /// Mandatory, and no queue was reached: bind a queue.
@@ -39,7 +41,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [ErrorKind; 12] = [
+    pub const ALL: [ErrorKind; 13] = [
         ErrorKind::Closed,
         ErrorKind::Indeterminate,
         ErrorKind::InvalidArgument,
@@ -50,6 +52,7 @@ impl ErrorKind {
         ErrorKind::QueueFull,
         ErrorKind::StoreCorrupt,
         ErrorKind::StoreFailed,
+        ErrorKind::StoreLocked,
         ErrorKind::Unavailable,
         ErrorKind::Unroutable,
     ];
@@ -68,6 +71,7 @@ impl ErrorKind {
             ErrorKind::QueueFull => "QueueFull",
             ErrorKind::StoreCorrupt => "StoreCorrupt",
             ErrorKind::StoreFailed => "StoreFailed",
+            ErrorKind::StoreLocked => "StoreLocked",
             ErrorKind::Unavailable => "Unavailable",
             ErrorKind::Unroutable => "Unroutable",
         }

@@ -269,6 +269,22 @@ impl Log {
             && !self.writer.has_ended()
     }
 
+    /// Whether everything is safe, and the log says so or can say no more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let safe = self.frame.is_empty() && self.synced == self.writer.last_lsn;
+        safe && self.writer.has_ended() || !self.is_open()
+    }
+
+    /// Whether nothing goes on before a sync is done: a segment is full, and the next begins only when it is safe.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        let next = self.writer.chunks.first();
+        self.is_open()
+            && next.is_some_and(|chunk| chunk.after > self.synced)
+            && !self.is_out(|errand| !matches!(errand, Errand::Syncing(_)))
+    }
+
     /// Says in the log how far it is durable, so that every bit before is covered.
     pub fn end(&mut self, time: u64) {
         if self.can_end() {

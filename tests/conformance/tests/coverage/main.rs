@@ -222,8 +222,8 @@ fn every_language_has_the_same_errors() {
         "TypeScript's ErrorCode"
     );
     let python = of_kind(&public::python(&root()), "error");
-    // Errors of a process and its files, which only Python's API names so far.
-    let own = BTreeSet::from(["ForkError".to_owned(), "StoreLocked".to_owned()]);
+    // The error of a forked process, which only Python's API names.
+    let own = BTreeSet::from(["ForkError".to_owned()]);
     assert_eq!(
         python.difference(&core).cloned().collect::<BTreeSet<_>>(),
         own,
