@@ -23,7 +23,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
@@ -31,7 +31,15 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 const PKG = join(HERE, "pkg");
 const DIST = join(HERE, "dist");
-const NATIVE = join(PKG, "native");
+// Two modules from one crate (docs/decisions/0012-two-modules.md): without the log, which a page loads, and with it, which is loaded when a store is asked for.
+const MODULES = [
+  { directory: join(PKG, "native"), file: "ferrymq.wasm", features: ["--no-default-features"] },
+  {
+    directory: join(PKG, "store"),
+    file: "ferrymq.store.wasm",
+    features: ["--no-default-features", "--features=store"],
+  },
+];
 const TARGET = "wasm32-unknown-unknown";
 const WASM = "ferrymq_wasm_bg.wasm";
 const LINKER = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER";
@@ -88,8 +96,12 @@ if (force || stale(join(DIST, ".stamp"), distStamp)) {
 
 function buildNative() {
   rmSync(PKG, { recursive: true, force: true });
-  mkdirSync(NATIVE, { recursive: true });
-  const built = cargo();
+  for (const { directory, features } of MODULES) buildModule(directory, features);
+}
+
+function buildModule(directory, features) {
+  mkdirSync(directory, { recursive: true });
+  const built = cargo(features);
   run(bindgen(), [
     "--target",
     "web",
@@ -97,17 +109,17 @@ function buildNative() {
     "--remove-producers-section",
     "--remove-name-section",
     "--out-dir",
-    NATIVE,
+    directory,
     built,
   ]);
-  const wasm = join(NATIVE, WASM);
+  const wasm = join(directory, WASM);
   run(tool("wasm-opt"), [...WASM_OPT, ...WASM_FEATURES, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
-  writeInline(wasm);
+  writeInline(directory);
 }
 
-/** Compiles the crate; returns where the module is. */
-function cargo() {
-  const args = ["build", "-p", "ferrymq-wasm", "--lib", "--profile", "wasm", "--target", TARGET];
+/** Compiles the crate with these features; returns where the module is, until the next time. */
+function cargo(features) {
+  const args = ["build", "-p", "ferrymq-wasm", "--lib", "--profile", "wasm", "--target", TARGET, ...features];
   const shared = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
   const program = toolchain === "debian" ? "/usr/bin/cargo" : (process.env.CARGO ?? "cargo");
   const env = toolchain === "debian" ? { RUSTC: "/usr/bin/rustc", [LINKER]: rustLld() } : {};
@@ -173,10 +185,10 @@ function bindgen() {
 }
 
 /** The module as text in a JavaScript module, for browsers and bundlers. */
-function writeInline(wasm) {
-  const text = gzipSync(readFileSync(wasm), { level: 9 }).toString("base64");
-  writeFileSync(join(NATIVE, "inline.js"), `export const MODULE_GZIP_BASE64 =\n  "${text}";\n`);
-  writeFileSync(join(NATIVE, "inline.d.ts"), "export declare const MODULE_GZIP_BASE64: string;\n");
+function writeInline(directory) {
+  const text = gzipSync(readFileSync(join(directory, WASM)), { level: 9 }).toString("base64");
+  writeFileSync(join(directory, "inline.js"), `export const MODULE_GZIP_BASE64 =\n  "${text}";\n`);
+  writeFileSync(join(directory, "inline.d.ts"), "export declare const MODULE_GZIP_BASE64: string;\n");
 }
 
 function buildTypeScript() {
@@ -185,8 +197,11 @@ function buildTypeScript() {
   rmSync(DIST, { recursive: true, force: true });
   mkdirSync(DIST, { recursive: true });
   run(tool("tsc"), ["-p", join(HERE, "tsconfig.json")]);
-  mkdirSync(join(compiled, "native"));
-  for (const file of ["ferrymq_wasm.js", "inline.js"]) copyFileSync(join(NATIVE, file), join(compiled, "native", file));
+  for (const { directory } of MODULES) {
+    const beside = join(compiled, basename(directory));
+    mkdirSync(beside);
+    for (const file of ["ferrymq_wasm.js", "inline.js"]) copyFileSync(join(directory, file), join(beside, file));
+  }
   run(tool("esbuild"), [
     ...ENTRIES.map((entry) => join(compiled, `${entry}.js`)),
     "--bundle",
@@ -200,7 +215,7 @@ function buildTypeScript() {
     "--log-level=warning",
     `--outdir=${DIST}`,
   ]);
-  copyFileSync(join(NATIVE, WASM), join(DIST, "ferrymq.wasm"));
+  for (const { directory, file } of MODULES) copyFileSync(join(directory, WASM), join(DIST, file));
   for (const file of declarations(compiled)) copyFileSync(join(compiled, file), join(DIST, file));
 }
 

@@ -1,5 +1,5 @@
-// What a page has to load. `module_and_glue`: the WebAssembly module and wasm-bindgen's JavaScript as it is shipped (minified). `everything`: the module and all JavaScript that the
-// package's entry leads to, glue and public API. Gzipped. Prints JSON.
+// What has to be loaded, gzipped. `module_and_glue`: the WebAssembly module without a store, which a page loads, and wasm-bindgen's JavaScript as it is shipped (minified). `everything`: that module
+// and all JavaScript that the package's entry leads to, glue and public API. `store_module_and_glue`: the module with a store, which is loaded only when one is asked for. Prints JSON.
 //
 //   node benches/node/size.mjs
 
@@ -12,8 +12,9 @@ const { transformSync } = createRequire(new URL("package.json", WASM))("esbuild"
 
 const read = (name) => readFileSync(new URL(name, WASM));
 const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
+const minified = (name) => transformSync(read(name), { minify: true }).code;
 
-/** The entry that loads the module as a file, and what it imports. */
+/** The entry that loads the module as a file, and what it imports at once. */
 function scripts(name, found = new Set()) {
   if (found.has(name)) return found;
   found.add(name);
@@ -25,6 +26,9 @@ function scripts(name, found = new Set()) {
 }
 
 const module = gzipped(read("dist/ferrymq.wasm"));
-const glue = gzipped(transformSync(read("pkg/native/ferrymq_wasm.js"), { minify: true }).code);
-const all = [...scripts("node.js")].reduce((sum, name) => sum + gzipped(read(`dist/${name}`)), module);
-console.log(JSON.stringify({ module, glue, module_and_glue: module + glue, everything: all }, null, 2));
+const glue = gzipped(minified("pkg/native/ferrymq_wasm.js"));
+const everything = [...scripts("node.js")].reduce((sum, name) => sum + gzipped(read(`dist/${name}`)), module);
+const store = gzipped(read("dist/ferrymq.store.wasm")) + gzipped(minified("pkg/store/ferrymq_wasm.js"));
+console.log(
+  JSON.stringify({ module, glue, module_and_glue: module + glue, everything, store_module_and_glue: store }, null, 2),
+);

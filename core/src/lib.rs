@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod deliver;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "store", not(target_arch = "wasm32")))]
 pub mod driver;
 pub mod engine;
 pub mod model;

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 
 use ferrymq_core::engine::{Answer, AtOnce, Command, Config, Engine, Event, Notice, Output, Reply};
-use ferrymq_core::model::limits::SEGMENT_BYTES_TESTING;
 use ferrymq_core::model::{
     Body, CallId, ConsumerId, Error, ErrorKind, Outgoing, QueueId, Result, SessionId, Span, Time,
 };
-use ferrymq_core::testing::ManualDisk;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::{durability, span, time, wait};
+#[cfg(feature = "store")]
+use crate::disk::Disk;
 use crate::results::{DONE, PENDING, Results};
 use crate::wire::{Reader, properties_from, token_from};
 
@@ -19,7 +20,8 @@ use crate::wire::{Reader, properties_from, token_from};
 pub struct Native {
     pub(crate) config: Config,
     /// `None`: in memory, no store.
-    pub(crate) disk: Option<ManualDisk>,
+    #[cfg(feature = "store")]
+    pub(crate) disk: Option<Disk>,
     /// `None`: closed, or killed by a test.
     pub(crate) engine: Option<Engine>,
     pub(crate) session: SessionId,
@@ -35,10 +37,9 @@ pub struct Native {
 /// Calls that prepare and fetch.
 #[wasm_bindgen]
 impl Native {
-    /// A broker in memory, or (`manual`) over the disk whose syncs complete when told. It is to be opened with `reopen`.
+    /// A broker in memory. It is to be opened with `reopen`.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        manual: bool,
         memory_limit: f64,
         lease: f64,
         durability_code: u32,
@@ -56,16 +57,12 @@ impl Native {
             durability: durability(durability_code).unwrap_or(defaults.durability),
             seed: u64::from(seed),
             notices,
-            segment_bytes: if manual {
-                SEGMENT_BYTES_TESTING
-            } else {
-                defaults.segment_bytes
-            },
             ..defaults
         };
         Native {
             config,
-            disk: manual.then(ManualDisk::default),
+            #[cfg(feature = "store")]
+            disk: None,
             engine: None,
             session: SessionId::default(),
             results: Results::default(),
@@ -121,6 +118,11 @@ impl Native {
             // The lease may have ended meanwhile; then there is nothing to give back.
             self.run(now, Command::Release { token });
         }
+    }
+
+    /// Takes the statistics that the last call left.
+    pub fn take_value(&mut self) -> JsValue {
+        std::mem::take(&mut self.results.value)
     }
 
     /// Fetches what the engine noticed.
@@ -400,6 +402,7 @@ impl Native {
     }
 
     /// Carries tickets to the disk and outcomes back, and collects results, until the engine has nothing more to say.
+    #[cfg_attr(not(feature = "store"), allow(unused_variables))] // Without a store there is no disk whose outcomes come at a time.
     pub(crate) fn pump(&mut self, now: Time) {
         let Some(engine) = &mut self.engine else {
             self.results.registers.set_events(self.resolved.len());
@@ -415,20 +418,23 @@ impl Native {
                     self.notices.push(notice);
                     self.results.registers.set_notices(self.notices.len());
                 }
-                Output::Event(_) => {}
+                #[cfg(feature = "store")]
                 Output::Io(ticket) => {
                     let id = ticket.id;
                     let disk = self
                         .disk
                         .as_mut()
                         .expect("only an engine with a store hands out tickets");
-                    if let Some(outcome) = disk.execute(ticket) {
+                    if let Some(outcome) = disk.take(ticket) {
                         engine.io_done(now, id, outcome);
                     }
+                    self.results.registers.set_tickets(disk.waiting());
                 }
+                _ => {}
             }
         }
-        if engine.is_held_up() {
+        #[cfg(feature = "store")]
+        if engine.is_held_up() && matches!(self.disk, Some(Disk::Manual(_))) {
             // The disk in memory does not sync before it is told, but for a log that could not go on.
             return self.complete(now, true);
         }

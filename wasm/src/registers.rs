@@ -12,7 +12,8 @@
 //! | 11 | where the records of a batch begin |
 //! | 12, 13 | float: a moment |
 //! | 14 | what the engine noticed and nobody has fetched yet |
-//! | 16 to 31 | the record of a single message |
+//! | 15 | tickets that wait to be fetched |
+//! | 16 to 31 | the record of a single message, or of a ticket |
 
 use ferrymq_core::model::{Delivery, Message, Time, Token};
 
@@ -84,6 +85,19 @@ impl Registers {
 
     pub fn set_notices(&mut self, count: usize) {
         self.0[14] = count as u32;
+    }
+
+    #[cfg(feature = "store")]
+    pub fn set_tickets(&mut self, count: usize) {
+        self.0[15] = count as u32;
+    }
+
+    /// A ticket as longs: its number, its file, where, how many bytes.
+    #[cfg(feature = "store")]
+    pub fn set_ticket(&mut self, longs: [u64; 4]) {
+        for (place, long) in longs.into_iter().enumerate() {
+            self.set_long(RECORD_AT + 2 * place, long);
+        }
     }
 
     pub fn set_record(&mut self, record: [u32; RECORD_WORDS]) {

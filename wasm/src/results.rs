@@ -5,8 +5,10 @@ use ferrymq_core::model::{
     Body, BrokerStats, Delivery, ErrorKind, Message, MessageId, QueueStats, Result, Time, Token,
     exposition,
 };
+use wasm_bindgen::JsValue;
 
 use crate::registers::{RECORD_WORDS, Registers, delivery_record, message_record, token_words};
+use crate::value::plain;
 use crate::wire::{write_bytes, write_properties};
 
 /// A call has its result; registers and arena hold it.
@@ -26,6 +28,8 @@ pub struct Results {
     /// The records of a batch; its properties and bodies are in the arena, in the same order.
     records: Vec<[u32; RECORD_WORDS]>,
     arena: Vec<u8>,
+    /// Statistics, until JavaScript takes them.
+    pub value: JsValue,
     /// Keeps the body of a single message where the registers say it is.
     body: Option<Body>,
 }
@@ -67,9 +71,9 @@ impl Results {
             Reply::Messages(messages) => self.messages(&messages),
             Reply::Lost(tokens) => self.lost(&tokens),
             Reply::Deadline(time) => self.registers.set_moment(time),
-            Reply::Stats(stats) => self.queues(std::slice::from_ref(&*stats)),
-            Reply::Queues(all) => self.queues(&all),
-            Reply::Broker(stats) => self.broker(&stats),
+            Reply::Stats(stats) => self.value = plain(&*stats),
+            Reply::Queues(all) => self.value = plain(&all),
+            Reply::Broker(stats) => self.value = plain(&stats),
             Reply::Transaction(replies) => self.transaction(&replies),
             _ => {}
         }
@@ -155,77 +159,6 @@ impl Results {
             self.arena.extend_from_slice(&number.to_le_bytes());
         }
         self.registers.set_bytes(&self.arena, replies.len());
-    }
-
-    /// Per queue its numbers as `stats.ts` names them, and its name.
-    fn queues(&mut self, all: &[QueueStats]) {
-        self.clear();
-        for stats in all {
-            // Taken apart, so that a statistic that is added cannot be forgotten here.
-            let QueueStats {
-                name,
-                ready,
-                delayed,
-                leased,
-                held,
-                bytes,
-                produced,
-                acked,
-                nacked,
-                rejected,
-                released,
-                expired,
-                dead_lettered,
-                redelivered,
-                dropped,
-                oldest_age,
-                head,
-                tail,
-                size,
-                capacity,
-            } = stats;
-            let (limited, capacity) = (u64::from(capacity.is_some()), capacity.unwrap_or(0));
-            let numbers = [
-                ready,
-                delayed,
-                leased,
-                held,
-                bytes,
-                produced,
-                acked,
-                nacked,
-                rejected,
-                released,
-                expired,
-                dead_lettered,
-                redelivered,
-                dropped,
-                oldest_age,
-                head,
-                tail,
-                size,
-                &limited,
-                &capacity,
-            ];
-            self.longs(&numbers);
-            write_bytes(&mut self.arena, name.as_bytes());
-        }
-        self.registers.set_bytes(&self.arena, all.len());
-    }
-
-    /// As `stats.ts` names them.
-    fn broker(&mut self, stats: &BrokerStats) {
-        self.clear();
-        let BrokerStats {
-            queues,
-            exchanges,
-            messages,
-            memory,
-            memory_limit,
-            waiting,
-        } = stats;
-        self.longs(&[queues, exchanges, messages, memory, memory_limit, waiting]);
-        self.registers.set_bytes(&self.arena, 1);
     }
 
     /// The broker and its queues as Prometheus reads them.

@@ -2,6 +2,7 @@
 
 use ferrymq_core::engine::{Answer, Command, Operation, Reply};
 use ferrymq_core::model::{ExchangeId, ExchangeKind, QueueId};
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::config::time;
@@ -13,23 +14,37 @@ use crate::wire::Reader;
 /// Queues.
 #[wasm_bindgen]
 impl Native {
-    /// Declares a queue, or finds it. The scratch memory holds its name and options in `length` bytes.
-    pub fn declare_queue(&mut self, now: f64, length: usize, create: bool) -> u32 {
-        let mut reader = Reader::new(&self.scratch[..length]);
-        let command = Command::DeclareQueue {
-            name: reader.text(),
-            options: options_from(reader),
-            create,
-            session: self.session,
-        };
-        self.run(now, command)
+    /// Declares a queue, or finds it. The scratch memory holds its name in `length` bytes; `options` are `QueueOptions` by their names in Rust.
+    pub fn declare_queue(
+        &mut self,
+        now: f64,
+        length: usize,
+        create: bool,
+        options: JsValue,
+    ) -> u32 {
+        let name = Reader::new(&self.scratch[..length]).text();
+        let session = self.session;
+        match options_from(options) {
+            Ok(options) => self.run(
+                now,
+                Command::DeclareQueue {
+                    name,
+                    options,
+                    create,
+                    session,
+                },
+            ),
+            Err(error) => self.results.store(Err(error)),
+        }
     }
 
-    /// Changes options. The scratch memory holds them in `length` bytes.
-    pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, length: usize) -> u32 {
+    /// Changes options, which are as those of `declare_queue`.
+    pub fn alter_queue(&mut self, now: f64, index: u32, generation: u32, options: JsValue) -> u32 {
         let queue = QueueId { index, generation };
-        let options = options_from(Reader::new(&self.scratch[..length]));
-        self.run(now, Command::AlterQueue { queue, options })
+        match options_from(options) {
+            Ok(options) => self.run(now, Command::AlterQueue { queue, options }),
+            Err(error) => self.results.store(Err(error)),
+        }
     }
 
     /// `verb`: 0 delete, 1 purge, 2 size, 3 statistics, 4 peek at `max`, 5 redrive at most `max` (not a number: all).

@@ -5,7 +5,7 @@ import type { Alarm, AlarmCondition, AlarmOptions, Alert, QueueStats } from "./a
 import { abortSignal, duration, flag, integer, known, optionalText } from "./checks.js";
 import type { Core } from "./core.js";
 import { invalid, shown } from "./errors.js";
-import { readQueues } from "./stats.js";
+import { readStats } from "./stats.js";
 import type { Timer } from "./timers.js";
 
 /** How often the broker is looked at. */
@@ -99,7 +99,7 @@ export class Alarms {
 
   #queues(): QueueStats[] {
     const core = this.#core;
-    return core.ask((native) => native.overview(core.clock.now(), false), readQueues);
+    return core.ask((native) => native.overview(core.clock.now(), false), readStats<QueueStats[]>);
   }
 
   async #call(armed: Armed, alert: Alert): Promise<void> {

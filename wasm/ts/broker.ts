@@ -23,7 +23,7 @@ import { ASYNC_DISPOSE } from "./disposal.js";
 import { FerryError, invalid, shown } from "./errors.js";
 import { ExchangeHandle } from "./exchange.js";
 import { QueueHandle } from "./queue.js";
-import { readBroker, readQueues } from "./stats.js";
+import { readStats } from "./stats.js";
 import { TransactionList } from "./transaction.js";
 
 const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "alternate", "create"]);
@@ -73,11 +73,11 @@ export class BrokerHandle implements Broker {
   }
 
   queues(): Promise<QueueStats[]> {
-    return this.#overview(false, readQueues);
+    return this.#overview(false);
   }
 
   stats(): Promise<BrokerStats> {
-    return this.#overview(true, readBroker);
+    return this.#overview(true);
   }
 
   metrics(): Promise<string> {
@@ -112,9 +112,9 @@ export class BrokerHandle implements Broker {
     return this.close();
   }
 
-  #overview<T>(broker: boolean, read: (core: Core) => T): Promise<T> {
+  #overview<T>(broker: boolean): Promise<T> {
     const core = this.#core;
-    return core.call((native) => native.overview(core.clock.now(), broker), read, undefined);
+    return core.call((native) => native.overview(core.clock.now(), broker), readStats<T>, undefined);
   }
 }
 

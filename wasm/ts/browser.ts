@@ -1,7 +1,7 @@
 // The entry for browsers, workers and bundlers.
 
 import type { Broker, OpenOptions } from "./api.js";
-import { load } from "./load.inline.js";
+import { memory } from "./memory.inline.js";
 import { opener } from "./open.js";
 
 export * from "./index.js";
@@ -20,4 +20,4 @@ export * from "./index.js";
  * await broker.close();
  * ```
  */
-export const open: (options?: OpenOptions) => Promise<Broker> = opener(load);
+export const open: (options?: OpenOptions) => Promise<Broker> = opener(memory);

@@ -242,6 +242,11 @@ export class Core {
     return this.#registers[COUNT] as number;
   }
 
+  /** Statistics, as the engine has them. */
+  value(): unknown {
+    return this.#native.take_value();
+  }
+
   /** A copy of the bytes, from a buffer of their own. */
   bytes(): Uint8Array {
     const at = this.#registers[BYTES_AT] as number;

@@ -1,28 +1,34 @@
-// The engine's module: loaded once, when the first broker is opened.
+// A module of the engine: loaded once, when it is first needed. There are two, without a store (this package's entries) and with one (`store.ts`).
 
 import { FerryError } from "./errors.js";
-import { initSync, Native } from "./native/ferrymq_wasm.js";
 
-/** Gets the bytes of the WebAssembly module. */
+/** Gets the bytes of a WebAssembly module. */
 export type Load = () => Promise<Uint8Array<ArrayBuffer>>;
 
-export interface Engine {
-  readonly Native: typeof import("./native/ferrymq_wasm.js").Native;
+/** What wasm-bindgen writes beside a module. */
+interface Glue<N> {
+  readonly initSync: (module: { module: WebAssembly.Module }) => { readonly memory: WebAssembly.Memory };
+  readonly Native: N;
+}
+
+export interface Engine<N> {
+  readonly Native: N;
   readonly memory: WebAssembly.Memory;
 }
 
-let loading: Promise<Engine> | undefined;
-
-/** The engine, loaded with `load` unless it is there. A load that failed is tried again by the next call. */
-export function engine(load: Load): Promise<Engine> {
-  loading ??= instantiate(load).catch((error) => {
-    loading = undefined;
-    throw error;
-  });
-  return loading;
+/** Gives the engine, loaded with `load` the first time. A load that failed is tried again by the next call. */
+export function engine<N>(glue: Glue<N>, load: Load): () => Promise<Engine<N>> {
+  let loading: Promise<Engine<N>> | undefined;
+  return () => {
+    loading ??= instantiate(glue, load).catch((error) => {
+      loading = undefined;
+      throw error;
+    });
+    return loading;
+  };
 }
 
-async function instantiate(load: Load): Promise<Engine> {
+async function instantiate<N>({ initSync, Native }: Glue<N>, load: Load): Promise<Engine<N>> {
   if (typeof WebAssembly === "undefined") {
     throw new FerryError(
       "Unavailable",

@@ -20,11 +20,6 @@ export function writeHeaders(writer: Writer, headers: unknown): void {
   writeMap(writer, headers, "headers", 1, writer.length + WRITTEN_BYTES_MAX);
 }
 
-/** One value, of an option say. */
-export function writeOne(writer: Writer, value: unknown, name: string): void {
-  writeValue(writer, value, name, 1, writer.length + WRITTEN_BYTES_MAX);
-}
-
 function writeMap(writer: Writer, map: object, path: string, depth: number, end: number): void {
   checkDepth(path, depth);
   const entries = map instanceof Map ? map.entries() : Object.entries(map);

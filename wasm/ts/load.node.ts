@@ -1,8 +1,9 @@
-// Node: the module is a file beside this one.
+// Node: a module is a file beside this one.
 
 import { readFile } from "node:fs/promises";
+import type { Load } from "./engine.js";
 
-/** Reads the module from the package. */
-export async function load(): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(new URL("./ferrymq.wasm", import.meta.url)));
+/** Reads a module from the package. */
+export function fromFile(name: string): Load {
+  return async () => new Uint8Array(await readFile(new URL(`./${name}`, import.meta.url)));
 }

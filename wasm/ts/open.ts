@@ -5,16 +5,16 @@ import { BrokerHandle } from "./broker.js";
 import { durability, integer, known, optionalDuration, text } from "./checks.js";
 import { type Clock, WallClock } from "./clock.js";
 import { Core } from "./core.js";
-import { engine, type Load } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { invalid, shown } from "./errors.js";
 import { checkedLog } from "./log.js";
+import type { MemoryEngine } from "./memory.js";
+import type { Native } from "./native/ferrymq_wasm.js";
 
 const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease", "log"]);
 
 /** What every opening is told. */
 export interface Settings {
-  /** Over the disk whose syncs complete when told. */
-  readonly manual: boolean;
   readonly durability: unknown;
   readonly memoryLimit: unknown;
   readonly lease: unknown;
@@ -22,31 +22,34 @@ export interface Settings {
   readonly log: unknown;
 }
 
+/** What makes the engine's own half of a broker. */
+type Making<N> = new (memoryLimit: number, lease: number, durability: number, seed: number, notices: boolean) => N;
+
 /** An engine under a clock, not opened yet. */
-export async function core(load: Load, settings: Settings, clock: Clock): Promise<Core> {
+export async function core<N extends Native>(
+  engine: () => Promise<Engine<Making<N>>>,
+  settings: Settings,
+  clock: Clock,
+): Promise<{ core: Core; native: N }> {
   const limit = settings.memoryLimit;
   const memoryLimit = limit === undefined ? Number.NaN : integer("memoryLimit", limit, 1, Number.MAX_SAFE_INTEGER);
   const lease = optionalDuration("lease", settings.lease);
   const level = durability(settings.durability);
   const log = checkedLog(settings.log);
-  const { Native, memory } = await engine(load);
-  return new Core(
-    new Native(settings.manual, memoryLimit, lease, level, settings.seed, log !== undefined),
-    memory,
-    clock,
-    log,
-  );
+  const { Native, memory } = await engine();
+  const native = new Native(memoryLimit, lease, level, settings.seed, log !== undefined);
+  return { core: new Core(native, memory, clock, log), native };
 }
 
-/** The `open` of an entry that loads the engine with `load`. */
-export function opener(load: Load): (options?: OpenOptions) => Promise<Broker> {
+/** The `open` of an entry that has this engine for queues in memory. */
+export function opener(memory: MemoryEngine): (options?: OpenOptions) => Promise<Broker> {
   return async function open(options?: OpenOptions): Promise<Broker> {
     const passed = known<OpenOptions>("open", options, OPEN_OPTIONS);
     if (passed.name !== undefined) text("name", passed.name);
     checkStorage(passed.storage);
     const { durability, memoryLimit, lease, log } = passed;
-    const settings = { manual: false, durability, memoryLimit, lease, seed: random(), log };
-    const opened = await core(load, settings, new WallClock());
+    const settings = { durability, memoryLimit, lease, seed: random(), log };
+    const { core: opened } = await core(memory, settings, new WallClock());
     opened.reopen(random());
     opened.log.debug("broker opened in memory");
     return new BrokerHandle(opened, memoryStorage(), false);

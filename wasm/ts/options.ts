@@ -1,21 +1,17 @@
-// A queue's options: checked, and made one form of each, as the engine's `value.rs` takes them.
+// A queue's options: checked, and named as the engine names them.
 
 import type { QueueOptions } from "./api.js";
 import { durability, duration, flag, integer, known, text } from "./checks.js";
 import { invalid, shown } from "./errors.js";
-import { writeOne } from "./headers.js";
-import type { Writer } from "./writer.js";
 
 const U64_MAX = 2n ** 64n - 1n;
 const U32_MAX = 2 ** 32 - 1;
-/** In the engine's order. */
 const OVERFLOWS = ["reject", "drop_oldest", "block"];
-/** In the engine's order. */
 const DISPATCHES = ["round_robin", "random", "least_loaded"];
 
 type Passed = Record<string, unknown>;
 
-/** For each option, in the engine's order, what it becomes. */
+/** For each option what it becomes. */
 const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   capacity: orNull(count),
   capacityBytes: orNull(count),
@@ -27,7 +23,7 @@ const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   ttl: orNull(duration),
   priorities: (name, value) => integer(name, value, 0, U32_MAX),
   orderedKeys: flag,
-  durability: orNull((_, value) => durability(value)),
+  durability: orNull(level),
   dispatch: oneOf(DISPATCHES),
   singleActiveConsumer: flag,
   dedupWindow: orNull(duration),
@@ -36,70 +32,60 @@ const OPTIONS: Record<string, (name: string, value: unknown) => unknown> = {
   autoDelete: flag,
 };
 
-/** The place of each is what the engine knows it by. */
-const PLACES = Object.keys(OPTIONS);
-const NAMES: ReadonlySet<string> = new Set(PLACES);
+const NAMES: ReadonlySet<string> = new Set(Object.keys(OPTIONS));
 const NAMES_AND_CREATE: ReadonlySet<string> = new Set([...NAMES, "create"]);
 const BACKOFF_NAMES: ReadonlySet<string> = new Set(["initial", "factor", "max", "jitter"]);
 
-/** Writes the options as the engine takes them. What is `undefined` was not passed. Throws `InvalidArgument`. */
-export function writeOptions(
-  writer: Writer,
-  what: string,
-  options: (QueueOptions & { create?: unknown }) | undefined,
-): void {
-  const passed = known(what, options, what === "queue" ? NAMES_AND_CREATE : NAMES);
+/** The options as the engine takes them. What is `undefined` was not passed. Throws `InvalidArgument`. */
+export function queueOptions(what: string, options: (QueueOptions & { create?: unknown }) | undefined): Passed {
+  const passed = known<Passed>(what, options as Passed | undefined, what === "queue" ? NAMES_AND_CREATE : NAMES);
+  const result: Passed = {};
   for (const [name, value] of Object.entries(passed)) {
     const check = OPTIONS[name];
     if (check === undefined || value === undefined) continue;
-    const checked = check(name, value);
-    writer.byte(PLACES.indexOf(name));
-    writeOne(writer, checked, name);
+    result[name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = check(name, value);
   }
+  return result;
 }
 
 function orNull(check: (name: string, value: unknown) => unknown) {
   return (name: string, value: unknown) => (value === null ? null : check(name, value));
 }
 
-/** One of three words; becomes its place. */
+/** One of three words. */
 function oneOf(words: readonly string[]) {
-  return (name: string, value: unknown): number => {
-    const place = words.indexOf(value as string);
-    if (place < 0) throw invalid(`${name} is ${shown(value)}; pass "${words[0]}", "${words[1]}" or "${words[2]}"`);
-    return place;
+  return (name: string, value: unknown): unknown => {
+    if (words.includes(value as string)) return value;
+    throw invalid(`${name} is ${shown(value)}; pass "${words[0]}", "${words[1]}" or "${words[2]}"`);
   };
 }
 
+function level(_: string, value: unknown): unknown {
+  durability(value);
+  return value;
+}
+
 function count(name: string, value: unknown): number | bigint {
-  // The engine takes the highest bit for what it is.
-  if (typeof value === "bigint" && value >= 0n && value <= U64_MAX) return BigInt.asIntN(64, value);
+  if (typeof value === "bigint" && value >= 0n && value <= U64_MAX) return value;
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
   throw invalid(
     `${name} is ${shown(value)}; pass a whole number of at least 1 (a bigint beyond 2^53), or null for no limit`,
   );
 }
 
-/** Initial, factor, max, jitter; null: its default. */
-function backoff(name: string, value: unknown): unknown[] {
-  if (typeof value === "number") {
-    const wait = duration(name, value);
-    return [wait, 1, wait, 0];
-  }
+/** A constant wait, or the parts that were given. */
+function backoff(name: string, value: unknown): unknown {
+  if (typeof value === "number") return duration(name, value);
   if (typeof value !== "object" || value === null) {
     throw invalid(`${name} is ${shown(value)}; pass { initial, factor, max, jitter }, or milliseconds`);
   }
-  const { initial, factor, max, jitter } = known<Passed>(name, value as Passed, BACKOFF_NAMES);
-  return [
-    given(`${name}.initial`, initial, duration),
-    given(`${name}.factor`, factor, amount),
-    given(`${name}.max`, max, duration),
-    given(`${name}.jitter`, jitter, amount),
-  ];
-}
-
-function given(name: string, value: unknown, check: (name: string, value: unknown) => unknown): unknown {
-  return value === undefined ? null : check(name, value);
+  const parts: Passed = {};
+  for (const [part, given] of Object.entries(known<Passed>(name, value as Passed, BACKOFF_NAMES))) {
+    if (given === undefined) continue;
+    const check = part === "initial" || part === "max" ? duration : amount;
+    parts[part] = check(`${name}.${part}`, given);
+  }
+  return parts;
 }
 
 function amount(name: string, value: unknown): number {

@@ -37,10 +37,10 @@ import {
   writeToken,
 } from "./message.js";
 import type { Native } from "./native/ferrymq_wasm.js";
-import { writeOptions } from "./options.js";
+import { queueOptions } from "./options.js";
 import { Requests } from "./requests.js";
 import { MESSAGE_OPTIONS, NO_NUMBERS, numbersOf, prepare, writeItem, writeProperties } from "./sending.js";
-import { readQueues } from "./stats.js";
+import { readStats } from "./stats.js";
 import { SubscriptionHandle } from "./subscription.js";
 
 const PRODUCE_OPTIONS: ReadonlySet<string> = new Set([...MESSAGE_OPTIONS, "timeout", "signal"]);
@@ -83,12 +83,10 @@ export class QueueHandle implements Queue {
       (native) => {
         text("the queue's name", name);
         const create = options?.create === undefined ? true : flag("create", options.create);
+        const passed = queueOptions("queue", options);
         return core.written(
-          (writer) => {
-            writer.text(name);
-            writeOptions(writer, "queue", options);
-          },
-          (length) => native.declare_queue(core.clock.now(), length, create),
+          (writer) => writer.text(name),
+          (length) => native.declare_queue(core.clock.now(), length, create, passed),
         );
       },
       (core) => new QueueHandle(core, name, core.place(), core.generation()),
@@ -316,10 +314,7 @@ export class QueueHandle implements Queue {
     return core.call(
       (native) => {
         const { place } = this;
-        return core.written(
-          (writer) => writeOptions(writer, "alter", options),
-          (length) => native.alter_queue(core.clock.now(), place, this.#generation, length),
-        );
+        return native.alter_queue(core.clock.now(), place, this.#generation, queueOptions("alter", options));
       },
       nothing,
       undefined,
@@ -339,7 +334,7 @@ export class QueueHandle implements Queue {
   }
 
   stats(): Promise<QueueStats> {
-    return this.#verb(STATS, none, readQueueStats);
+    return this.#verb(STATS, none, readStats<QueueStats>);
   }
 
   #verb<T>(verb: number, max: () => number, read: (core: Core, source: QueueHandle) => T): Promise<T> {
@@ -381,7 +376,7 @@ export class QueueHandle implements Queue {
       (native) =>
         core.written(
           (writer) => writer.text(name),
-          (length) => native.declare_queue(core.clock.now(), length, false),
+          (length) => native.declare_queue(core.clock.now(), length, false, {}),
         ),
       (core) => ({ place: core.place(), generation: core.generation() }),
     );
@@ -422,10 +417,6 @@ export function readCount(core: Core): number {
 
 function readIds(core: Core): bigint[] {
   return Array.from(new BigUint64Array(core.bytes().buffer));
-}
-
-function readQueueStats(core: Core): QueueStats {
-  return readQueues(core)[0] as QueueStats;
 }
 
 /** Throws `LeaseLost` with those of `all` whose tokens the engine gave back as lost. */

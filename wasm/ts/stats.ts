@@ -1,55 +1,20 @@
-// Statistics, as the engine's `results.rs` writes them.
+// Statistics: the engine's names and numbers to JavaScript's.
 
-import type { BrokerStats, QueueStats } from "./api.js";
 import type { Core } from "./core.js";
-import { Reader } from "./reader.js";
 
-/** In the engine's order. */
-const QUEUE_NUMBERS = [
-  "ready",
-  "delayed",
-  "leased",
-  "held",
-  "bytes",
-  "produced",
-  "acked",
-  "nacked",
-  "rejected",
-  "released",
-  "expired",
-  "deadLettered",
-  "redelivered",
-  "dropped",
-  "oldestAge",
-  "head",
-  "tail",
-  "size",
-] as const;
-/** In the engine's order. */
-const BROKER_NUMBERS = ["queues", "exchanges", "messages", "memory", "memoryLimit", "waiting"] as const;
-
-/** What `stats` of a queue, or `queues`, answered. */
-export function readQueues(core: Core): QueueStats[] {
-  const reader = new Reader(core.bytes());
-  return Array.from({ length: core.count() }, () => {
-    const numbers = readNumbers(reader, QUEUE_NUMBERS);
-    const limited = reader.long() !== 0n;
-    const capacity = exact(reader.long());
-    return { name: reader.text(), ...numbers, capacity: limited ? capacity : null } as QueueStats;
-  });
+/** What `stats` or `queues` answered: names in camelCase, whole numbers as number where that can hold them, as bigint where not. */
+export function readStats<T>(core: Core): T {
+  return converted(core.value()) as T;
 }
 
-/** What `stats` of the broker answered. */
-export function readBroker(core: Core): BrokerStats {
-  return readNumbers(new Reader(core.bytes()), BROKER_NUMBERS) as unknown as BrokerStats;
-}
-
-function readNumbers(reader: Reader, names: readonly string[]): Record<string, number | bigint> {
-  return Object.fromEntries(names.map((name) => [name, exact(reader.long())]));
-}
-
-/** A number where that can hold it, a bigint where not. */
-function exact(long: bigint): number | bigint {
-  const value = BigInt.asUintN(64, long);
-  return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+function converted(value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  if (Array.isArray(value)) return value.map(converted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      converted(each),
+    ]),
+  );
 }

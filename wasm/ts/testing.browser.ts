@@ -1,9 +1,9 @@
 // The entry `ferrymq/testing` for browsers, workers and bundlers.
 
-import { load } from "./load.inline.js";
+import { memory } from "./memory.inline.js";
 import { type OpenTesting, testingOpener } from "./testing.js";
 
 export type { OpenTesting, Testing, TestingOptions } from "./testing.js";
 
 /** Opens a broker whose time and disk belong to a test. */
-export const openTesting: OpenTesting = testingOpener(load);
+export const openTesting: OpenTesting = testingOpener(memory, async () => (await import("./store.inline.js")).store());

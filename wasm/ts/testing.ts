@@ -5,9 +5,11 @@ import { BrokerHandle } from "./broker.js";
 import { integer, known } from "./checks.js";
 import { ManualClock } from "./clock.js";
 import type { Core } from "./core.js";
-import type { Load } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { FerryError, invalid, shown } from "./errors.js";
+import type { MemoryEngine } from "./memory.js";
 import { core, memoryStorage } from "./open.js";
+import type { StoreNative } from "./store.js";
 
 const TESTING_OPTIONS: ReadonlySet<string> = new Set(["storage", "durability", "memoryLimit", "lease", "seed", "log"]);
 
@@ -58,8 +60,8 @@ export interface Testing {
  */
 export type OpenTesting = (options?: TestingOptions) => Promise<{ broker: Broker; testing: Testing }>;
 
-/** @internal The `openTesting` of an entry that loads the engine with `load`. */
-export function testingOpener(load: Load): OpenTesting {
+/** @internal The `openTesting` of an entry that has these engines: `memory` is what is shipped for queues in memory, `store` is loaded for the manual disk. */
+export function testingOpener(memory: MemoryEngine, store: () => Promise<Engine<typeof StoreNative>>): OpenTesting {
   return async function openTesting(options?: TestingOptions) {
     const passed = known<TestingOptions>("openTesting", options, TESTING_OPTIONS);
     const { storage = "memory", durability, memoryLimit, lease, seed = 0, log } = passed;
@@ -68,9 +70,16 @@ export function testingOpener(load: Load): OpenTesting {
     }
     integer("seed", seed, 0, 2 ** 32 - 1);
     const clock = new ManualClock();
-    const settings = { manual: storage === "manual", durability, memoryLimit, lease, seed, log };
-    const opened = await core(load, settings, clock);
-    const testing = new TestingHooks(opened, clock);
+    const settings = { durability, memoryLimit, lease, seed, log };
+    let opened: Core;
+    let disk: StoreNative | undefined;
+    if (storage === "manual") {
+      ({ core: opened, native: disk } = await core(store, settings, clock));
+      disk.use_manual_disk();
+    } else {
+      ({ core: opened } = await core(memory, settings, clock));
+    }
+    const testing = new TestingHooks(opened, clock, disk);
     await testing.reopen();
     return { broker: new BrokerHandle(opened, memoryStorage(), true), testing };
   };
@@ -79,10 +88,13 @@ export function testingOpener(load: Load): OpenTesting {
 class TestingHooks implements Testing {
   readonly #core: Core;
   readonly #clock: ManualClock;
+  /** The engine over the manual disk; none in memory, where nothing waits for a sync. */
+  readonly #disk: StoreNative | undefined;
 
-  constructor(core: Core, clock: ManualClock) {
+  constructor(core: Core, clock: ManualClock, disk: StoreNative | undefined) {
     this.#core = core;
     this.#clock = clock;
+    this.#disk = disk;
   }
 
   now(): number {
@@ -101,11 +113,11 @@ class TestingHooks implements Testing {
   }
 
   sync(): void {
-    this.#core.poke((native) => native.sync(this.now(), true));
+    this.#core.poke(() => this.#disk?.sync(this.now(), true));
   }
 
   syncFails(): void {
-    this.#core.poke((native) => native.sync(this.now(), false));
+    this.#core.poke(() => this.#disk?.sync(this.now(), false));
   }
 
   kill(): void {

@@ -5,7 +5,7 @@ use crate::model::limits::SYNC_DELAY_MS_MAX;
 use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
 use crate::produce::Watermark;
 use crate::reclaim::Note;
-use crate::store::{DiskOutcome, Log, LogError, Progress, Record, Refused, TicketId};
+use crate::store::{DiskOutcome, LogError, Progress, Record, Refused, TicketId};
 
 use super::calls::Waits;
 use super::once::THIS_FRAME;
@@ -41,11 +41,11 @@ impl Engine {
         if !log.has_frame() && !log.wants_checkpoint() {
             // What has gone without a word, with its queue or from memory, was noted all the same.
             self.settle_notes();
-            return self.log.as_ref().map_or(0, Log::last_lsn);
+            return self.log.as_ref().map_or(0, |log| log.last_lsn());
         }
         let lsn = log.commit(now);
         self.settle_notes();
-        if self.log.as_ref().is_some_and(Log::wants_checkpoint) {
+        if self.log.as_ref().is_some_and(|log| log.wants_checkpoint()) {
             self.write_checkpoint();
         }
         lsn
@@ -132,13 +132,13 @@ impl Engine {
         self.advance(now);
         self.close_frame();
         self.sync_in_time();
-        self.log.as_ref().is_none_or(Log::is_settled)
+        self.log.as_ref().is_none_or(|log| log.is_settled())
     }
 
     /// Whether nothing goes on before a sync is done, though nobody asked for one: a segment of the log is full.
     #[must_use]
     pub fn is_held_up(&self) -> bool {
-        self.log.as_ref().is_some_and(Log::is_held_up)
+        self.log.as_ref().is_some_and(|log| log.is_held_up())
     }
 
     pub(super) fn sync_now(&mut self) {
@@ -226,14 +226,14 @@ impl Engine {
             Err(error) => self.fail(&error),
             Ok(progress) => {
                 self.keep_up(progress);
-                while let Some(found) = self.log.as_mut().and_then(Log::take_found) {
+                while let Some(found) = self.log.as_mut().and_then(|log| log.take_found()) {
                     self.take_found(found);
                 }
                 if !self.opened && matches!(self.replay, Replay::Over) {
                     // Nobody sees what a crash could still take back: open once all that the opening led to is synced.
                     self.seal();
                     self.sync_now();
-                    let last = self.log.as_ref().map_or(0, Log::last_lsn);
+                    let last = self.log.as_ref().map_or(0, |log| log.last_lsn());
                     self.opened = self.watermark.synced >= last;
                 }
                 self.let_go();

@@ -36,7 +36,7 @@ use crate::model::{
 use crate::produce::{Confirms, Watermark};
 use crate::reclaim::{Note, Reclaim};
 use crate::settle::{InFlight, Randomness};
-use crate::store::{Damage, DiskOutcome, Log, Refused, Table, TicketId};
+use crate::store::{Damage, DiskOutcome, Log, Refused, Stored, Table, TicketId};
 use crate::topology::Topology;
 
 use calls::Calls;
@@ -127,7 +127,7 @@ pub struct Engine {
     last_session: SessionId,
     calls: Calls,
     confirms: Confirms<Reply>,
-    log: Option<Log>,
+    log: Option<Stored<Log>>,
     reclaim: Reclaim,
     /// What this step did to messages, for the account of the segment that says so.
     notes: Vec<Note>,
@@ -205,15 +205,14 @@ impl Engine {
     }
 
     /// An engine with a store. It opens through tickets: poll and answer them until [`is_open`](Engine::is_open).
+    #[cfg(feature = "store")]
     #[must_use]
     pub fn open(config: Config, now: Time) -> Engine {
         let mut engine = Engine::memory(config);
         engine.now = now;
-        engine.log = Some(Log::open(
-            config.segment_bytes,
-            config.store,
-            now.0.wrapping_add(config.epoch.into()),
-        ));
+        let opening = now.0.wrapping_add(config.epoch.into());
+        let log = Log::open(config.segment_bytes, config.store, opening);
+        engine.log = Some(log.into());
         engine.opened = false;
         engine
     }
@@ -239,13 +238,13 @@ impl Engine {
     /// What was durable and could not be read when the store was opened. Everything else is served.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
-        self.log.as_ref().map_or(&[], Log::damage)
+        self.log.as_ref().map_or(&[], |log| log.damage())
     }
 
     /// The engine's time: what it was told last, or, where that is later, the time of the last frame in its log.
     #[must_use]
     pub fn now(&self) -> Time {
-        let logged = self.log.as_ref().map_or(0, Log::last_time);
+        let logged = self.log.as_ref().map_or(0, |log| log.last_time());
         self.now.max(Time(logged))
     }
 
