@@ -166,13 +166,8 @@ impl Engine {
 
     fn replay(&mut self, record: Record, slots: &mut Slots) {
         match record {
-            Record::Queue { queue, name, spec } => self.replay_queue(queue, &name, spec),
-            Record::QueueDeleted { queue } => {
-                if self.line(queue).is_ok() {
-                    self.forget_messages_of(queue.index, slots);
-                    self.remove_queue(queue);
-                }
-            }
+            Record::Queue { queue, name, spec } => self.replay_queue(queue, &name, spec, slots),
+            Record::QueueDeleted { queue } => self.replay_deletion(queue, slots),
             Record::Accepted(accepted) => {
                 self.remember_accepted(&accepted);
                 self.replay_accepted(accepted, slots);
@@ -203,12 +198,24 @@ impl Engine {
         }
     }
 
-    fn replay_queue(&mut self, queue: QueueId, name: &str, spec: QueueSpec) {
-        if self.topology.queue(queue).is_err() {
-            return self.add_queue(queue, name, spec);
+    fn replay_queue(&mut self, queue: QueueId, name: &str, spec: QueueSpec, slots: &mut Slots) {
+        if self.topology.queue(queue).is_ok() {
+            self.apply_options(queue, spec);
+            return self.watch_use(queue.index);
         }
-        self.apply_options(queue, spec);
-        self.watch_use(queue.index);
+        // A place and a name have one queue at a time: what had them was deleted, though the record of that is damaged.
+        let there = self.topology.queue_id_at(queue.index);
+        for gone in there.into_iter().chain(self.topology.queue_named(name)) {
+            self.replay_deletion(gone, slots);
+        }
+        self.add_queue(queue, name, spec);
+    }
+
+    fn replay_deletion(&mut self, queue: QueueId, slots: &mut Slots) {
+        if self.line(queue).is_ok() {
+            self.forget_messages_of(queue.index, slots);
+            self.remove_queue(queue);
+        }
     }
 
     fn remember_accepted(&mut self, accepted: &Accepted) {
@@ -239,8 +246,7 @@ impl Engine {
         for queue in all {
             if self.topology.queue(queue).is_ok_and(|q| q.spec.exclusive) {
                 self.record(&Record::QueueDeleted { queue });
-                self.forget_messages_of(queue.index, slots);
-                self.remove_queue(queue);
+                self.replay_deletion(queue, slots);
             }
         }
     }

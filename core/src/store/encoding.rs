@@ -14,7 +14,7 @@ use crate::model::{
     QueueStats, Return, Span, Time,
 };
 
-use super::record::{Accepted, Moved, Record};
+use super::record::{Accepted, Moved, Record, Sealed};
 
 /// Bytes that are read from the front.
 pub(super) struct Source<'a> {
@@ -259,7 +259,7 @@ impl Stored for Vec<$item> {
     )*};
 }
 
-lists!(HeaderValue, (u64, u64));
+lists!(HeaderValue, Sealed);
 
 impl Stored for BTreeMap<String, HeaderValue> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -484,6 +484,7 @@ fields! {
         queue, id, body, properties, priority, level, produced_at, due, expires_at, attempt, redelivered,
     }
     Moved { from, to, cause }
+    Sealed { segment, first_lsn, end_lsn }
 }
 
 variants! { Destination {

@@ -1,7 +1,7 @@
 //! Bytes. The only file that knows offsets; docs/store-format.md draws them.
 //!
-//! A segment begins with two copies of its header, each in a sector of its own; frames follow, each at a multiple of 8. Integers are little-endian. Checksums are XXH3-64, seeded with where
-//! the bytes belong (the file of a header, the segment and offset of a frame), so that old, shifted or zero bytes never verify.
+//! A segment begins with its header and ends with a second copy of it, each in a sector of its own; frames stand between, each at a multiple of 8. Integers are little-endian. Checksums are XXH3-64,
+//! seeded with where the bytes belong (the file and copy of a header, the segment and offset of a frame), so that old, shifted or zero bytes never verify.
 
 use std::sync::Arc;
 
@@ -12,10 +12,12 @@ use crate::model::Body;
 use super::encoding::{Source, Stored};
 use super::record::{Accepted, Record};
 
-/// The unit in which a disk tears writes.
-const SECTOR_BYTES: usize = 512;
-/// Where the frames of a segment begin.
-pub(super) const FRAMES_AT: u64 = 2 * SECTOR_BYTES as u64;
+/// What each copy of a header takes: the unit in which a disk tears writes.
+pub(super) const HEADER_SECTOR_BYTES: u64 = 512;
+/// Where the frames of a segment begin. They end before the last sector, which holds the second copy of the header.
+pub(super) const FRAMES_AT: u64 = HEADER_SECTOR_BYTES;
+/// Files are so long, or a multiple: a block of this size that is lost never holds both copies.
+const FILE_BLOCK_BYTES: u64 = 4096;
 /// The header of a frame.
 pub(super) const FRAME_HEADER_BYTES: usize = 48;
 /// Frames begin at multiples of this.
@@ -37,6 +39,19 @@ pub(super) struct SegmentHeader {
     pub first_lsn: u64,
     /// Bytes of its file.
     pub len: u64,
+    /// In the copy at the end: the frames up to here are durable. It is written anew when the store is idle, and when the segment after this one has begun.
+    pub durable: u64,
+    /// In the copy at the end: whether a later segment has begun.
+    pub is_followed: bool,
+}
+
+/// Which copy of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// In the first sector of the file.
+    First,
+    /// In the last one.
+    Last,
 }
 
 /// What stands where a segment's header should be.
@@ -50,56 +65,66 @@ pub(super) enum HeaderFound {
     Damaged,
 }
 
-/// Both copies of a header.
-pub(super) fn encode_header(header: &SegmentHeader, file: u64) -> Vec<u8> {
-    let mut both = vec![0; FRAMES_AT as usize];
-    for copy in 0..2 {
-        let sector = &mut both[copy * SECTOR_BYTES..][..HEADER_BYTES];
-        sector[8..16].copy_from_slice(&MAGIC);
-        sector[16..20].copy_from_slice(&VERSION.to_le_bytes());
-        for (at, value) in [
-            (24, header.segment),
-            (32, header.store),
-            (40, header.first_lsn),
-            (48, header.len),
-        ] {
-            sector[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
-        let checksum = xxh3_64_with_seed(&sector[CHECKSUM_BYTES..], seed(file, copy as u64));
-        sector[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+/// Where a copy of the header stands in a file of this length; `None`: the file is too short for it.
+pub(super) fn place_of(copy: Copy, len: u64) -> Option<u64> {
+    match copy {
+        Copy::First => Some(0),
+        Copy::Last => len
+            .checked_sub(HEADER_SECTOR_BYTES)
+            .filter(|at| *at >= FRAMES_AT),
     }
-    both
 }
 
-/// Reads a header from the first bytes of a file: one good copy is enough.
-pub(super) fn decode_header(bytes: &[u8], file: u64) -> HeaderFound {
-    let mut found = HeaderFound::Damaged;
-    for copy in 0..2 {
-        let Some(sector) = bytes.get(copy * SECTOR_BYTES..copy * SECTOR_BYTES + HEADER_BYTES)
-        else {
-            continue;
-        };
-        let checksum = xxh3_64_with_seed(&sector[CHECKSUM_BYTES..], seed(file, copy as u64));
-        if number(sector, 0) != checksum || sector[8..16] != MAGIC {
-            continue;
-        }
-        let version = number(sector, 16) as u32;
-        if version != VERSION {
-            found = HeaderFound::Newer(version);
-            continue;
-        }
-        return HeaderFound::Valid(SegmentHeader {
-            segment: number(sector, 24),
-            store: number(sector, 32),
-            first_lsn: number(sector, 40),
-            len: number(sector, 48),
-        });
+/// How long a file must be for frames of so many bytes.
+pub(super) fn file_bytes(frames: u64) -> u64 {
+    (FRAMES_AT + frames + HEADER_SECTOR_BYTES).next_multiple_of(FILE_BLOCK_BYTES)
+}
+
+/// The sector that holds this copy of a header.
+pub(super) fn encode_header(header: &SegmentHeader, file: u64, copy: Copy) -> Vec<u8> {
+    let mut sector = vec![0; HEADER_SECTOR_BYTES as usize];
+    let own = &mut sector[..HEADER_BYTES];
+    own[8..16].copy_from_slice(&MAGIC);
+    own[16..20].copy_from_slice(&VERSION.to_le_bytes());
+    own[20..24].copy_from_slice(&u32::from(header.is_followed).to_le_bytes());
+    for (at, value) in [
+        (24, header.segment),
+        (32, header.store),
+        (40, header.first_lsn),
+        (48, header.len),
+        (56, header.durable),
+    ] {
+        own[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
-    let begun = bytes.iter().take(FRAMES_AT as usize).any(|byte| *byte != 0);
-    if found == HeaderFound::Damaged && !begun {
+    let checksum = xxh3_64_with_seed(&own[CHECKSUM_BYTES..], seed(file, copy as u64));
+    own[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    sector
+}
+
+/// Reads a copy of a header from its sector.
+pub(super) fn decode_header(sector: &[u8], file: u64, copy: Copy) -> HeaderFound {
+    if sector.iter().all(|byte| *byte == 0) {
         return HeaderFound::Empty;
     }
-    found
+    let Some(own) = sector.get(..HEADER_BYTES) else {
+        return HeaderFound::Damaged;
+    };
+    let checksum = xxh3_64_with_seed(&own[CHECKSUM_BYTES..], seed(file, copy as u64));
+    if number(own, 0) != checksum || own[8..16] != MAGIC {
+        return HeaderFound::Damaged;
+    }
+    let version = number(own, 16) as u32;
+    if version != VERSION {
+        return HeaderFound::Newer(version);
+    }
+    HeaderFound::Valid(SegmentHeader {
+        segment: number(own, 24),
+        store: number(own, 32),
+        first_lsn: number(own, 40),
+        len: number(own, 48),
+        durable: number(own, 56),
+        is_followed: number(own, 16) >> 32 != 0,
+    })
 }
 
 /// What a frame is for.

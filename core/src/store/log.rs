@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 
 use crate::model::Body;
 
-use super::format::{self, FrameKind};
+use super::format::{self, Copy, FrameKind};
 use super::opening::{Found, Opening, Refused};
-use super::record::Record;
+use super::record::{Record, Sealed};
 use super::scan::Damage;
 use super::ticket::{DiskOp, DiskOutcome, FileId, Ticket, TicketId};
-use super::writer::Writer;
+use super::writer::{self, Segment, Writer};
 
-/// Most bytes of a checkpoint's first record without its list of segments, and of an entry of that list: three and two numbers of at most ten bytes.
+/// Most bytes of a checkpoint's first record without its list of segments, and of an entry of that list: three numbers each of at most ten bytes.
 const CHECKPOINT_HEAD_BYTES: usize = 48;
-const SEALED_BYTES: usize = 20;
+const SEALED_BYTES: usize = 30;
 
 /// How far the log has come since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,9 @@ enum Errand {
     /// Frames up to this one are synced.
     Syncing(u64),
     WritingHeader,
+    /// The segment before is told that it is followed, in this file; then that is synced.
+    Marking(FileId),
+    SyncingMark,
     Deleting,
 }
 
@@ -197,7 +200,7 @@ impl Log {
     /// does not fit into this segment it begins the next.
     pub fn write_checkpoint(
         &mut self,
-        head: impl FnOnce(Vec<(u64, u64)>) -> Record,
+        head: impl FnOnce(Vec<Sealed>) -> Record,
         records: &[Record],
         time: u64,
     ) {
@@ -209,7 +212,7 @@ impl Log {
         self.writer
             .make_room(rest.len() + CHECKPOINT_HEAD_BYTES + sealed * SEALED_BYTES);
         let segments = self.writer.sealed.iter();
-        let segments = segments.map(|own| (own.id, own.end_lsn)).collect();
+        let segments = segments.map(Segment::in_checkpoint).collect();
         let mut body = Vec::new();
         format::encode(&head(segments), &mut None, &mut body);
         body.append(&mut rest);
@@ -290,6 +293,7 @@ impl Log {
         if self.can_end() {
             self.writer
                 .append(FrameKind::GroupEnd, &[], time, self.synced);
+            self.writer.mark_durable(self.synced);
             self.want_sync(self.writer.last_lsn);
         }
     }
@@ -436,24 +440,37 @@ impl Log {
             {
                 // The frames are safe; now the header that makes them count, and a sync for it.
                 Some(late) => {
-                    let op = DiskOp::WriteAt {
-                        file: late.file,
-                        offset: 0,
-                        bytes: late.bytes,
-                    };
-                    self.request(op, Errand::WritingHeader);
+                    let file = late.file;
+                    for copy in [Copy::Last, Copy::First] {
+                        let (offset, bytes) = writer::header_at(&late.header, file, copy);
+                        let op = DiskOp::WriteAt {
+                            file,
+                            offset,
+                            bytes,
+                        };
+                        self.request(op, Errand::WritingHeader);
+                    }
                     self.request(DiskOp::Sync { file: late.file }, Errand::Syncing(lsn));
                 }
                 None => {
                     self.synced = self.synced.max(lsn);
                     self.free_retired();
+                    if let Some((file, op)) = self.writer.mark_followed(self.synced) {
+                        self.request(op, Errand::Marking(file));
+                    }
                 }
             },
+            Errand::Marking(file) => self.request(DiskOp::Sync { file }, Errand::SyncingMark),
+            Errand::SyncingMark => self.free_retired(),
             Errand::Reading | Errand::Placing | Errand::WritingHeader | Errand::Deleting => {}
         }
     }
 
     fn free_retired(&mut self) {
+        // A file whose last sector is on its way is not used for anything else yet.
+        if self.is_out(|errand| matches!(errand, Errand::Marking(_) | Errand::SyncingMark)) {
+            return;
+        }
         let synced = self.synced;
         let writer = &mut self.writer;
         self.retiring.retain(|(lsn, file, len)| {

@@ -16,7 +16,7 @@ mod writer;
 
 pub use log::{Log, LogError, Progress};
 pub use opening::{Found, FoundFrame, Refused};
-pub use record::{Accepted, Moved, Record};
+pub use record::{Accepted, Moved, Record, Sealed};
 pub use scan::Damage;
 pub use stored::Stored;
 pub use table::{Resident, State, Table};

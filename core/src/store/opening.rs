@@ -1,17 +1,17 @@
 //! Reading what an earlier life left. Asks for files, headers and segments, in the order in which the hall can use them: the newest checkpoint, then the segments from the oldest on.
 
 use super::format::{
-    self, FRAMES_AT, FrameFound, FrameHeader, FrameKind, HeaderFound, SegmentHeader,
+    self, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, HeaderFound, SegmentHeader,
 };
-use super::record::Record;
-use super::scan::{self, Damage, Extent, Scan, scan};
+use super::record::{Record, Sealed};
+use super::scan::{Damage, Extent, Scan, scan};
 use super::ticket::{DiskOp, FileId};
 use super::writer::{Segment, Tail};
 
+mod headers;
+
 /// Most by which the number of a segment that an opening begins is higher than that of the one before.
 const STEP_MAX: u64 = 1024;
-/// So far back the number of a segment is looked for whose header cannot be read.
-const LOOKED_FOR_MAX: u64 = 1 << 24;
 
 /// A frame that was found.
 #[derive(Debug)]
@@ -54,21 +54,40 @@ pub enum Refused {
 #[derive(Debug)]
 enum Phase {
     Listing,
+    /// Reading the first copies of all headers.
     Headers {
+        left: Vec<(FileId, u64)>,
+    },
+    /// Reading the last copies, where the first cannot be read.
+    LastCopies {
         left: Vec<(FileId, u64)>,
     },
     /// Looking whether files whose headers cannot be read hold a segment all the same.
     Unreadable {
-        left: Vec<(FileId, u64)>,
+        left: Vec<Unreadable>,
     },
     /// Looking for the newest checkpoint, from the newest segment back.
     Back {
         at: usize,
     },
+    /// Reading the last copies of the headers that the checkpoint makes void: the first copy may be one of an earlier life.
+    Void {
+        left: Vec<(FileId, u64)>,
+        checkpoint: Box<FoundFrame>,
+    },
     Forward {
         at: usize,
     },
     Done,
+}
+
+/// A file whose first header cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Unreadable {
+    file: FileId,
+    len: u64,
+    /// What its last copy says.
+    last: Option<SegmentHeader>,
 }
 
 /// What opening has found so far.
@@ -81,10 +100,20 @@ pub(super) struct Opening {
     pub free: Vec<(FileId, u64)>,
     /// Files that what was read makes void.
     pub void: Vec<(FileId, u64)>,
-    /// Files whose headers cannot be read, and with no sign of a segment.
-    unreadable: Vec<(FileId, u64)>,
-    /// Segments that were found without their headers.
+    /// Files whose headers cannot be read; later those with no sign of a segment.
+    unreadable: Vec<Unreadable>,
+    /// Files without anything in their first sector.
+    empty: Vec<FileId>,
+    /// Segments that were found without the first copy of their header.
     headless: Vec<u64>,
+    /// Files whose two copies were compared.
+    compared: Vec<FileId>,
+    /// Whether a segment was found while the copies were compared.
+    is_reordered: bool,
+    /// Segments that say that they are followed.
+    marked: Vec<u64>,
+    /// The frames up to here were durable, as the last copies of the headers say.
+    durable: u64,
     /// By how much the number of the next segment is higher than the highest.
     step: u64,
     /// The highest number of a segment that was seen, whatever became of it.
@@ -116,7 +145,12 @@ impl Opening {
             free: Vec::new(),
             void: Vec::new(),
             unreadable: Vec::new(),
+            empty: Vec::new(),
             headless: Vec::new(),
+            compared: Vec::new(),
+            is_reordered: false,
+            marked: Vec::new(),
+            durable: 0,
             step: 1 + opening % STEP_MAX,
             newest: 0,
             damage: Vec::new(),
@@ -148,6 +182,8 @@ impl Opening {
                 id: at.header.segment,
                 file: at.file,
                 len: at.header.len,
+                first_lsn: at.header.first_lsn,
+                is_marked: self.marked.contains(&at.header.segment),
                 end_lsn: self.end_of(at.header.segment).unwrap_or(0),
             })
             .collect()
@@ -170,54 +206,66 @@ impl Opening {
         match &mut self.phase {
             Phase::Headers { left } => {
                 if let Some((file, len)) = left.pop() {
-                    self.take_header(file, len, &bytes)?;
+                    self.take_first_copy(file, len, &bytes)?;
                 }
             }
-            Phase::Unreadable { left } if !cfg!(target_arch = "wasm32") => {
+            Phase::LastCopies { left } if headers::DISK_LOSES => {
                 if let Some((file, len)) = left.pop() {
-                    self.look_for_frames(file, len, &bytes)?;
+                    self.take_last_copy(file, len, &bytes)?;
+                }
+            }
+            Phase::Unreadable { left } if headers::DISK_LOSES => {
+                if let Some(own) = left.pop() {
+                    self.look_for_frames(own, &bytes)?;
                 }
             }
             Phase::Back { at } => {
                 let at = *at;
                 self.look_back(at, bytes)?;
             }
+            Phase::Void { left, .. } if headers::DISK_LOSES => {
+                if let Some((file, _)) = left.pop() {
+                    self.compare_copies(file, &bytes)?;
+                }
+            }
             Phase::Forward { at } => {
                 let at = *at;
                 self.go_forward(at, &bytes)?;
             }
-            Phase::Listing | Phase::Unreadable { .. } | Phase::Done => {}
+            _ => {}
         }
         self.next()
     }
 
     fn next(&mut self) -> Result<Option<DiskOp>, Refused> {
         loop {
-            match &self.phase {
-                Phase::Headers { left } => {
-                    if let Some((file, _)) = left.last() {
-                        return Ok(Some(DiskOp::ReadAt {
-                            file: *file,
-                            offset: 0,
-                            len: format::FRAMES_AT as u32,
-                        }));
+            match &mut self.phase {
+                Phase::Headers { left } => match left.last() {
+                    Some((file, _)) => return Ok(Some(sector(*file, 0))),
+                    None => self.first_copies_are_read(),
+                },
+                Phase::LastCopies { left } => match left.last() {
+                    Some((file, len)) => {
+                        let at = format::place_of(Copy::Last, *len).unwrap_or_default();
+                        return Ok(Some(sector(*file, at)));
                     }
-                    self.headers_are_read();
-                }
-                Phase::Unreadable { left } => {
-                    if let Some((file, len)) = left.last() {
-                        return Ok(Some(DiskOp::ReadAt {
-                            file: *file,
-                            offset: 0,
-                            len: u32::try_from(*len).unwrap_or(u32::MAX),
-                        }));
-                    }
-                    self.order_segments()?;
-                }
+                    None => self.last_copies_are_read(),
+                },
+                Phase::Unreadable { left } => match left.last() {
+                    Some(own) => return Ok(Some(whole(own.file, own.len))),
+                    None => self.order_segments(),
+                },
                 Phase::Back { at } => {
-                    let segment = self.segments[*at];
-                    return Ok(Some(whole(segment)));
+                    let own = self.segments[*at];
+                    return Ok(Some(whole(own.file, own.header.len)));
                 }
+                Phase::Void { left, .. } => match left.last() {
+                    Some((file, len)) => {
+                        let at = format::place_of(Copy::Last, *len).unwrap_or_default();
+                        return Ok(Some(sector(*file, at)));
+                    }
+                    None => self.copies_are_compared()?,
+                },
                 Phase::Forward { at } => {
                     let Some(segment) = self.segments.get(*at).copied() else {
                         self.tail.next_segment = self.next_segment();
@@ -229,7 +277,7 @@ impl Opening {
                     let mut read = self.read.iter();
                     let id = segment.header.segment;
                     let Some(nth) = read.position(|own| own.0 == id) else {
-                        return Ok(Some(whole(segment)));
+                        return Ok(Some(whole(segment.file, segment.header.len)));
                     };
                     let (_, bytes) = self.read.swap_remove(nth);
                     self.go_forward(at, &bytes)?;
@@ -239,91 +287,23 @@ impl Opening {
         }
     }
 
-    fn take_header(&mut self, file: FileId, len: u64, bytes: &[u8]) -> Result<(), Refused> {
-        match format::decode_header(bytes, file.0) {
-            HeaderFound::Valid(header) => {
-                let store = *self.store.get_or_insert(header.store);
-                if store != header.store {
-                    return Err(Refused::Corrupt("its files belong to different stores"));
-                }
-                self.newest = self.newest.max(header.segment);
-                self.add(SegmentHeaderAt { file, header })?;
-            }
-            HeaderFound::Empty => self.free.push((file, len)),
-            HeaderFound::Newer(_) => return Err(Refused::Newer),
-            HeaderFound::Damaged => self.unreadable.push((file, len)),
-        }
-        Ok(())
-    }
-
-    /// A header that cannot be read is one that was being written when power was lost, or damage. The frames behind it tell.
-    fn headers_are_read(&mut self) {
-        // WebAssembly has only the disk in memory, which neither tears nor loses a sector: not worth a hundredth of the module.
-        if cfg!(target_arch = "wasm32") {
-            self.phase = Phase::Unreadable { left: Vec::new() };
-            return;
-        }
-        let mut left = std::mem::take(&mut self.unreadable);
-        if self.segments.is_empty() {
-            left.append(&mut self.free);
-        }
-        self.phase = Phase::Unreadable { left };
-    }
-
-    /// Looks for a segment whose header cannot be read: one that says that its first frame was durable, or one that is older than one that can be read, because that begins only when the one
-    /// before is safe. Everything else was never begun: nothing of it was promised.
-    fn look_for_frames(&mut self, file: FileId, len: u64, bytes: &[u8]) -> Result<(), Refused> {
-        let readable = self.segments.iter().map(|own| own.header.segment);
-        let readable = readable.collect::<Vec<_>>();
-        let highest = readable.iter().copied().max().unwrap_or(0);
-        let first = |segment: u64| match format::open(bytes, segment, FRAMES_AT as usize) {
-            FrameFound::Whole(frame) => Some((segment, frame.header.lsn)),
-            FrameFound::Torn { header, .. } => Some((segment, header.lsn)),
-            FrameFound::None => None,
-        };
-        let mut candidates = highest.saturating_sub(LOOKED_FOR_MAX)..=highest + STEP_MAX;
-        let Some((segment, first_lsn)) = candidates.find_map(first) else {
-            let any = |segment| scan::durable(bytes, segment) > 0;
-            if highest == 0 && (1..=STEP_MAX).any(any) {
-                return Err(Refused::Corrupt("no segment of it can be read"));
-            }
-            self.unreadable.push((file, len));
-            return Ok(());
-        };
-        self.newest = self.newest.max(segment);
-        let begun = segment < highest || scan::durable(bytes, segment) >= first_lsn;
-        if !begun || readable.contains(&segment) {
-            self.void.push((file, len));
-            return Ok(());
-        }
-        self.headless.push(segment);
-        let header = SegmentHeader {
-            segment,
-            store: self.store.unwrap_or(0),
-            first_lsn,
-            len,
-        };
-        self.add(SegmentHeaderAt { file, header })
-    }
-
-    /// Adds a segment in its place.
-    fn add(&mut self, own: SegmentHeaderAt) -> Result<(), Refused> {
-        let before = |other: &SegmentHeaderAt| other.header.segment < own.header.segment;
-        let at = self.segments.partition_point(before);
-        let next = self.segments.get(at);
-        if next.is_some_and(|next| next.header.segment == own.header.segment) {
-            return Err(Refused::Corrupt("two of its files hold the same segment"));
-        }
-        self.segments.insert(at, own);
-        Ok(())
-    }
-
     /// The number that a segment gets which begins now. It differs from opening to opening, so that what an opening that did not get far left in a file is never taken for what a later one wrote.
     fn next_segment(&self) -> u64 {
         self.newest + self.step
     }
 
-    fn order_segments(&mut self) -> Result<(), Refused> {
+    /// Segments that end before they begin: what openings left that a crash ended. Their successors have their frames.
+    fn hollow(&self) -> Vec<u64> {
+        let pairs = self.segments.windows(2);
+        let hollow = pairs.filter(|pair| pair[1].header.first_lsn <= pair[0].header.first_lsn);
+        hollow.map(|pair| pair[0].header.segment).collect()
+    }
+
+    /// Begins to look for the newest checkpoint.
+    fn order_segments(&mut self) {
+        self.ends.clear();
+        self.recycled.clear();
+        self.read.clear();
         self.phase = match self.segments.len() {
             0 => {
                 self.judge_unreadable(false);
@@ -331,7 +311,6 @@ impl Opening {
             }
             count => Phase::Back { at: count - 1 },
         };
-        Ok(())
     }
 
     /// How far a segment's frames go. Between it and the next one nothing was recycled, because no later checkpoint was found.
@@ -339,14 +318,16 @@ impl Opening {
         let own = self.segments[at];
         let next = self.segments.get(at + 1);
         Extent {
-            end_lsn: next.map(|next| next.header.first_lsn - 1),
+            end_lsn: next.map(|next| next.header.first_lsn.saturating_sub(1)),
             ..extent(own)
         }
     }
 
     fn look_back(&mut self, at: usize, bytes: Vec<u8>) -> Result<(), Refused> {
-        let of = self.extent_before_checkpoint(at);
-        let scan = scan(&bytes, of);
+        let mut of = self.extent_before_checkpoint(at);
+        let last = self.last_copy_of(at, &bytes);
+        of.durable = last.map_or(0, |last| last.durable);
+        let scan = scan(frames_of(&bytes, self.segments[at].header.len), of);
         if let Some(end) = of.end_lsn {
             self.ends.push((of.segment, end));
         }
@@ -371,6 +352,10 @@ impl Opening {
             // The very first frames were never safe: an empty store.
             None if of.first_lsn == 1 && scan.frames.is_empty() && scan.damage.is_empty() => {
                 self.judge_unreadable(false);
+                let hollow = self.hollow();
+                let is_hollow = |own: &mut SegmentHeaderAt| hollow.contains(&own.header.segment);
+                let void = self.segments.extract_if(.., is_hollow);
+                self.void.extend(void.map(|own| (own.file, own.header.len)));
                 self.phase = Phase::Forward { at: 0 };
                 Ok(())
             }
@@ -382,15 +367,16 @@ impl Opening {
     fn judge_unreadable(&mut self, is_missing: bool) {
         let unreadable = std::mem::take(&mut self.unreadable);
         if !is_missing {
-            return self.void.extend(unreadable);
+            let files = unreadable.iter().map(|own| (own.file, own.len));
+            return self.void.extend(files);
         }
         // Nor is a file that seems empty: its header may be what was lost.
         self.free.clear();
-        for (file, len) in unreadable {
+        for own in unreadable {
             self.damage.push(Damage {
-                file: Some(file),
+                file: Some(own.file),
                 segment: None,
-                bytes: 0..len,
+                bytes: 0..own.len,
                 lsns: None,
             });
         }
@@ -409,46 +395,35 @@ impl Opening {
         let Some(Record::Checkpoint { segments, .. }) = checkpoint.records.first() else {
             return Err(Refused::Corrupt("it has no checkpoint that can be read"));
         };
-        let mut is_missing = false;
-        for (segment, end_lsn) in segments {
-            self.ends.push((*segment, *end_lsn));
-            let there = |own: &SegmentHeaderAt| own.header.segment == *segment;
-            if !self.segments.iter().any(there) && !self.recycled.contains(segment) {
-                is_missing = true;
-                self.damage.push(Damage {
-                    file: None,
-                    segment: Some(*segment),
-                    bytes: 0..0,
-                    lsns: None,
-                });
-            }
-        }
-        let named = |segment: u64| segments.iter().any(|(named, _)| *named == segment);
-        let read = &self.read;
-        let recycled = &self.recycled;
+        let hollow = self.hollow();
         let stays = |own: &SegmentHeaderAt| {
-            let segment = own.header.segment;
-            (named(segment) || read.iter().any(|own| own.0 == segment))
-                && !recycled.contains(&segment)
+            let id = own.header.segment;
+            !hollow.contains(&id)
+                && (segments.iter().any(|named| named.segment == id)
+                    || self.read.iter().any(|own| own.0 == id))
+                && !self.recycled.contains(&id)
         };
-        let mut kept = Vec::new();
-        for own in &self.segments {
-            if stays(own) {
-                kept.push(*own);
-            } else {
-                self.void.push((own.file, own.header.len));
+        let (kept, void): (Vec<_>, Vec<_>) = self.segments.iter().copied().partition(stays);
+        let doubtful = void.iter().filter(|own| !self.compared.contains(&own.file));
+        let left: Vec<_> = doubtful.map(|own| (own.file, own.header.len)).collect();
+        if headers::DISK_LOSES && !left.is_empty() {
+            self.phase = Phase::Void {
+                left,
+                checkpoint: Box::new(checkpoint),
+            };
+            return Ok(());
+        }
+        let mut is_missing = false;
+        for named in segments {
+            self.ends.push((named.segment, named.end_lsn));
+            let there = |own: &SegmentHeaderAt| own.header.segment == named.segment;
+            if !kept.iter().any(there) && !self.recycled.contains(&named.segment) {
+                is_missing = true;
+                self.damage.push(lost(named));
             }
         }
-        for own in &kept {
-            if self.headless.contains(&own.header.segment) {
-                self.damage.push(Damage {
-                    file: Some(own.file),
-                    segment: Some(own.header.segment),
-                    bytes: 0..FRAMES_AT,
-                    lsns: None,
-                });
-            }
-        }
+        let void = void.iter().map(|own| (own.file, own.header.len));
+        self.void.extend(void);
         self.segments = kept;
         self.judge_unreadable(is_missing);
         self.found.push(Found::Checkpoint(checkpoint));
@@ -460,42 +435,95 @@ impl Opening {
         let own = self.segments[at];
         let newest = at + 1 == self.segments.len();
         let ended = self.end_of(own.header.segment);
+        let last = self.last_copy_of(at, bytes);
+        if last.is_some_and(|last| last.is_followed) {
+            self.marked.push(own.header.segment);
+        }
+        // The last copy of the one before says how far this one was durable.
+        self.durable = self.durable.max(last.map_or(0, |last| last.durable));
         let of = Extent {
             end_lsn: ended.filter(|_| !newest),
+            durable: self.durable,
             ..extent(own)
         };
-        let scan = scan(bytes, of);
+        let bytes = frames_of(bytes, own.header.len);
+        let mut scan = scan(bytes, of);
         let mut safe = Vec::new();
         for (header, body) in &scan.frames {
             safe.push(frame(header, &bytes[body.clone()])?);
         }
-        let mut unsafe_frames = Vec::new();
+        self.phase = Phase::Forward { at: at + 1 };
+        let mut again = Vec::new();
         if newest {
-            self.tail = tail(bytes, of, &scan);
-            let durable = self.tail.durable;
-            unsafe_frames = safe.split_off(safe.partition_point(|own| own.lsn <= durable));
+            if scan.judge_end(of, last) {
+                // Its number is not used again, should it come back.
+                self.newest += STEP_MAX;
+            }
+            let is_headless = self.headless.contains(&of.segment);
+            self.tail = tail(bytes, of, &scan, is_headless);
+            again = safe.split_off(safe.partition_point(|own| own.lsn <= self.tail.durable));
         }
-        self.damage.extend(scan.damage);
-        self.found.push(Found::Segment {
-            segment: of.segment,
-            frames: safe,
-        });
-        if !unsafe_frames.is_empty() && self.tail.continues.is_none() {
+        if newest && self.tail.durable < of.first_lsn {
+            // Nothing in it was promised to outlive power: what can be read is written again, and it is void.
+            self.segments.pop();
+            self.void.push((own.file, own.header.len));
+        } else {
+            self.report(of, scan);
             self.found.push(Found::Segment {
-                segment: self.next_segment(),
-                frames: unsafe_frames,
+                segment: of.segment,
+                frames: safe,
             });
         }
-        self.phase = Phase::Forward { at: at + 1 };
+        if !again.is_empty() && self.tail.continues.is_none() {
+            self.found.push(Found::Segment {
+                segment: self.next_segment(),
+                frames: again,
+            });
+        }
         Ok(())
+    }
+
+    fn report(&mut self, of: Extent, scan: Scan) {
+        if self.headless.contains(&of.segment) {
+            self.damage.push(Damage {
+                file: Some(of.file),
+                segment: Some(of.segment),
+                bytes: 0..HEADER_SECTOR_BYTES,
+                lsns: None,
+            });
+        }
+        self.damage.extend(scan.damage);
     }
 }
 
-fn whole(segment: SegmentHeaderAt) -> DiskOp {
+fn whole(file: FileId, len: u64) -> DiskOp {
     DiskOp::ReadAt {
-        file: segment.file,
+        file,
         offset: 0,
-        len: u32::try_from(segment.header.len).unwrap_or(u32::MAX),
+        len: u32::try_from(len).unwrap_or(u32::MAX),
+    }
+}
+
+fn sector(file: FileId, offset: u64) -> DiskOp {
+    DiskOp::ReadAt {
+        file,
+        offset,
+        len: HEADER_SECTOR_BYTES as u32,
+    }
+}
+
+/// The part of a segment's bytes in which frames may stand.
+fn frames_of(bytes: &[u8], len: u64) -> &[u8] {
+    let end = format::place_of(Copy::Last, len).unwrap_or(FRAMES_AT);
+    &bytes[..bytes.len().min(usize::try_from(end).unwrap_or(usize::MAX))]
+}
+
+fn lost(segment: &Sealed) -> Damage {
+    Damage {
+        file: None,
+        segment: Some(segment.segment),
+        bytes: 0..0,
+        lsns: Some((segment.first_lsn, segment.end_lsn)),
     }
 }
 
@@ -505,6 +533,7 @@ fn extent(own: SegmentHeaderAt) -> Extent {
         segment: own.header.segment,
         first_lsn: own.header.first_lsn,
         end_lsn: None,
+        durable: 0,
     }
 }
 
@@ -523,18 +552,21 @@ fn decoded(body: &[u8]) -> Result<Vec<Record>, Refused> {
 }
 
 /// How the newest segment ends: what of it is not known to be durable is written again, because what was read may be in no more than a cache.
-fn tail(bytes: &[u8], of: Extent, scan: &Scan) -> Tail {
-    let mut durable = of.first_lsn - 1;
+fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_headless: bool) -> Tail {
+    let mut durable = of.durable.max(of.first_lsn.saturating_sub(1));
     for (header, _) in &scan.frames {
         durable = durable.max(header.durable);
     }
     for own in &scan.damage {
-        durable = durable.max(own.lsns.map_or(0, |(_, last)| last));
+        let lost = own.lsns.filter(|(_, last)| *last < u64::MAX);
+        durable = durable.max(lost.map_or(0, |(_, last)| last));
     }
     let last = scan.frames.last().map(|(header, _)| *header);
     let closed = last.is_some_and(|last| {
         last.kind == FrameKind::GroupEnd
             && durable + 1 == last.lsn
+            && durable >= of.first_lsn
+            && !is_headless
             && scan.damage.is_empty()
             && !scan.is_followed
     });

@@ -47,6 +47,17 @@ pub struct Moved {
     pub cause: Departure,
 }
 
+/// A segment that is complete, in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Its number.
+    pub segment: u64,
+    /// Its first frame.
+    pub first_lsn: u64,
+    /// Its last frame.
+    pub end_lsn: u64,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
@@ -58,8 +69,8 @@ pub enum Record {
         generation_floor: u32,
         /// How often the store was opened.
         epoch: u32,
-        /// The segments that are complete, each with its last frame.
-        segments: Vec<(u64, u64)>,
+        /// The segments that are complete.
+        segments: Vec<Sealed>,
     },
     /// A queue was declared, or its options changed.
     Queue {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::format::{self, FRAMES_AT, FrameFound, FrameHeader};
+use super::format::{self, FRAMES_AT, FrameFound, FrameHeader, FrameKind, SegmentHeader};
 use super::ticket::FileId;
 
 /// Something that was durable and cannot be read. What stands around it is served.
@@ -14,7 +14,7 @@ pub struct Damage {
     pub segment: Option<u64>,
     /// The bytes of the file.
     pub bytes: Range<u64>,
-    /// The frames that are lost, by their LSNs, the last one included.
+    /// The frames that are lost, by their LSNs, the last one included; `u64::MAX` as the last one: nobody can say where they ended.
     pub lsns: Option<(u64, u64)>,
 }
 
@@ -40,6 +40,8 @@ pub(super) struct Extent {
     pub first_lsn: u64,
     /// The last frame that it has; `None` for the newest segment, which may have been cut anywhere.
     pub end_lsn: Option<u64>,
+    /// The frames up to here were durable, as the last copy of its header says.
+    pub durable: u64,
 }
 
 /// Reads a segment's frames in order. A frame that does not verify is a torn tail only in the newest segment, and only if no frame behind it says that it was durable.
@@ -64,7 +66,7 @@ pub(super) fn scan(bytes: &[u8], of: Extent) -> Scan {
             lsn += 1;
             continue;
         }
-        let (next, is_followed) = rest(bytes, of.segment, scan.end, lsn);
+        let (next, is_followed) = rest(bytes, of, scan.end, lsn);
         scan.is_followed = is_followed;
         let last = match (next, of.end_lsn) {
             (Some(next), None) if next.durable < lsn => return scan,
@@ -89,6 +91,39 @@ pub(super) fn scan(bytes: &[u8], of: Extent) -> Scan {
     scan
 }
 
+impl Scan {
+    /// What the last copy of the newest segment's header says of its end: that a segment follows which is not there, or that what stands in place of the last frame was written before that one was.
+    /// Gives whether a segment is missing.
+    pub fn judge_end(&mut self, of: Extent, said: Option<SegmentHeader>) -> bool {
+        let is_followed = said.is_some_and(|said| said.is_followed);
+        let durable = said.map_or(0, |said| said.durable);
+        let last = self
+            .frames
+            .last()
+            .map(|(header, _)| (header.lsn, header.kind));
+        let lsn = last.map_or(of.first_lsn.saturating_sub(1), |(lsn, _)| lsn);
+        if is_followed {
+            // What is missing stood in another file.
+            let in_vain = |own: &mut Damage| own.lsns == Some((lsn + 1, of.durable));
+            self.damage.pop_if(in_vain);
+            self.damage.push(Damage {
+                file: None,
+                segment: None,
+                bytes: 0..0,
+                lsns: Some((lsn + 1, u64::MAX)),
+            });
+        } else if last == Some((durable, FrameKind::GroupEnd)) {
+            self.damage.push(Damage {
+                file: Some(of.file),
+                segment: Some(of.segment),
+                bytes: self.last_at as u64..self.end as u64,
+                lsns: Some((lsn, lsn)),
+            });
+        }
+        is_followed
+    }
+}
+
 /// The first whole frame behind a place where none is, and what all behind it say is durable.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
@@ -98,19 +133,19 @@ struct Rest {
 }
 
 /// Which frame a segment says was durable, whatever can be read of it.
-pub(super) fn durable(bytes: &[u8], segment: u64) -> u64 {
-    let (rest, _) = rest(bytes, segment, FRAMES_AT as usize, 0);
+pub(super) fn durable(bytes: &[u8], of: Extent) -> u64 {
+    let (rest, _) = rest(bytes, of, FRAMES_AT as usize, 0);
     rest.map_or(0, |rest| rest.durable)
 }
 
 /// Also whether any frame of the segment stands there, whatever it says.
-fn rest(bytes: &[u8], segment: u64, from: usize, lsn: u64) -> (Option<Rest>, bool) {
+fn rest(bytes: &[u8], of: Extent, from: usize, lsn: u64) -> (Option<Rest>, bool) {
     let mut found: Option<Rest> = None;
-    let mut durable = 0;
+    let mut durable = of.durable;
     let mut is_followed = false;
     let mut offset = from;
     while offset < bytes.len() {
-        offset = match format::open(bytes, segment, offset) {
+        offset = match format::open(bytes, of.segment, offset) {
             FrameFound::Whole(frame) if frame.header.lsn > lsn => {
                 durable = durable.max(frame.header.durable);
                 is_followed = true;
@@ -146,13 +181,13 @@ fn rest(bytes: &[u8], segment: u64, from: usize, lsn: u64) -> (Option<Rest>, boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::format::FrameKind;
 
     const OF: Extent = Extent {
         file: FileId(1),
         segment: 9,
         first_lsn: 5,
         end_lsn: None,
+        durable: 0,
     };
 
     /// Frames 5, 6, 7, ... each of which knows that the one `behind` before it is durable.

@@ -1,6 +1,9 @@
 //! Where frames go: the segments, the files that are free, and what is on its way to the disk.
 
-use super::format::{self, FRAMES_AT, FrameHeader, FrameKind, SegmentHeader};
+use super::format::{
+    self, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, SegmentHeader,
+};
+use super::record::Sealed;
 use super::ticket::{DiskOp, FileId};
 
 /// A segment that is complete.
@@ -9,8 +12,22 @@ pub(super) struct Segment {
     pub id: u64,
     pub file: FileId,
     pub len: u64,
+    pub first_lsn: u64,
     /// Its last frame.
     pub end_lsn: u64,
+    /// Whether its last copy says that it is followed.
+    pub is_marked: bool,
+}
+
+impl Segment {
+    /// As a checkpoint names it.
+    pub fn in_checkpoint(&self) -> Sealed {
+        Sealed {
+            segment: self.id,
+            first_lsn: self.first_lsn,
+            end_lsn: self.end_lsn,
+        }
+    }
 }
 
 /// How the newest segment of an earlier life ends.
@@ -32,6 +49,7 @@ struct Current {
     id: u64,
     file: FileId,
     len: u64,
+    first_lsn: u64,
     /// Where the next frame goes.
     offset: u64,
 }
@@ -52,7 +70,13 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) struct LateHeader {
     pub file: FileId,
-    pub bytes: Vec<u8>,
+    pub header: SegmentHeader,
+}
+
+/// A copy of a header on its way to its file.
+pub(super) fn header_at(header: &SegmentHeader, file: FileId, copy: Copy) -> (u64, Vec<u8>) {
+    let at = format::place_of(copy, header.len).expect("a segment's file has room for both");
+    (at, format::encode_header(header, file.0, copy))
 }
 
 /// What is where, and what is to be written.
@@ -71,6 +95,8 @@ pub(super) struct Writer {
     last_file: u64,
     pub chunks: Vec<Chunk>,
     pub late_header: Option<LateHeader>,
+    /// The segment before the one that is being filled, whose last copy does not say yet that it is followed.
+    unmarked: Option<Segment>,
     /// Requests that go before what is to be written.
     pub requests: Vec<DiskOp>,
 }
@@ -90,6 +116,7 @@ impl Writer {
             last_file: 0,
             chunks: Vec::new(),
             late_header: None,
+            unmarked: None,
             requests: Vec::new(),
         }
     }
@@ -113,7 +140,6 @@ impl Writer {
             self.give_back(file, len);
         }
         self.sealed = segments;
-        let first = self.sealed.is_empty();
         if let Some(offset) = tail.continues
             && let Some(last) = self.sealed.pop()
         {
@@ -121,18 +147,21 @@ impl Writer {
                 id: last.id,
                 file: last.file,
                 len: last.len,
+                first_lsn: last.first_lsn,
                 offset,
             });
+            self.unmarked = self.sealed.last().copied().filter(|own| !own.is_marked);
             return;
         }
         if let Some(last) = self.sealed.last_mut() {
             last.end_lsn = tail.durable;
+            self.unmarked = Some(*last);
         }
         let frames = tail.frames.iter();
         let room = frames
             .map(|(_, body)| format::frame_bytes(body.len()))
             .sum();
-        self.begin_segment(room, !first && !tail.frames.is_empty());
+        self.begin_segment(room, !tail.frames.is_empty());
         for (header, body) in tail.frames {
             let kind = match header.kind {
                 FrameKind::Operation => FrameKind::Operation,
@@ -151,7 +180,7 @@ impl Writer {
     /// Whether the next frame of this length begins another segment.
     fn fits(&self, bytes: u64) -> bool {
         self.current
-            .is_some_and(|current| current.offset + bytes <= current.len)
+            .is_some_and(|current| current.offset + bytes + HEADER_SECTOR_BYTES <= current.len)
     }
 
     /// Begins a segment if a body of this length does not fit into this one.
@@ -210,49 +239,105 @@ impl Writer {
     fn begin_segment(&mut self, bytes: u64, late: bool) {
         // One that an opening began, and that the first frame does not fit into, was never begun.
         if let Some(empty) = self.current.take_if(|own| own.offset == FRAMES_AT) {
-            self.chunks.pop();
+            self.chunks.truncate(self.chunks.len() - 2);
             self.give_back(empty.file, empty.len);
         }
         if let Some(current) = self.current.take() {
-            self.sealed.push(Segment {
+            let sealed = Segment {
                 id: current.id,
                 file: current.file,
                 len: current.len,
+                first_lsn: current.first_lsn,
                 end_lsn: self.last_lsn,
-            });
+                is_marked: false,
+            };
+            self.unmarked = Some(sealed);
+            self.sealed.push(sealed);
         }
         self.last_segment += 1;
-        let len = self.segment_bytes.max(FRAMES_AT + bytes);
+        let len = self.segment_bytes.max(format::file_bytes(bytes));
         let file = self.place(len);
+        self.current = Some(Current {
+            id: self.last_segment,
+            file,
+            len,
+            first_lsn: self.last_lsn + 1,
+            offset: FRAMES_AT,
+        });
         let header = SegmentHeader {
             segment: self.last_segment,
             store: self.store,
             first_lsn: self.last_lsn + 1,
             len,
+            durable: 0,
+            is_followed: false,
         };
-        let header = format::encode_header(&header, file.0);
-        self.current = Some(Current {
-            id: self.last_segment,
-            file,
-            len,
-            offset: FRAMES_AT,
-        });
-        let bytes = if late {
-            self.late_header = Some(LateHeader {
-                file,
-                bytes: header,
-            });
-            Vec::new()
-        } else {
-            header
-        };
+        if late {
+            self.late_header = Some(LateHeader { file, header });
+            return self.begin_chunk(file, FRAMES_AT, Vec::new());
+        }
+        // Frames follow the first copy in the same chunk.
+        for copy in [Copy::Last, Copy::First] {
+            let (offset, bytes) = header_at(&header, file, copy);
+            self.begin_chunk(file, offset, bytes);
+        }
+    }
+
+    /// The first bytes of a segment that begins, behind everything there is.
+    fn begin_chunk(&mut self, file: FileId, offset: u64, bytes: Vec<u8>) {
         self.chunks.push(Chunk {
             file,
-            offset: FRAMES_AT - bytes.len() as u64,
+            offset,
             bytes,
             last_lsn: self.last_lsn,
             after: self.last_lsn,
         });
+    }
+
+    /// Says at the end of the segment that everything before its last frame is durable: what stands last in it has nothing behind it that could say so.
+    pub fn mark_durable(&mut self, durable: u64) {
+        let Some(current) = self.current else {
+            return;
+        };
+        let header = SegmentHeader {
+            segment: current.id,
+            store: self.store,
+            first_lsn: current.first_lsn,
+            len: current.len,
+            durable,
+            is_followed: false,
+        };
+        let (offset, bytes) = header_at(&header, current.file, Copy::Last);
+        self.chunks.push(Chunk {
+            file: current.file,
+            offset,
+            bytes,
+            last_lsn: self.last_lsn,
+            after: 0,
+        });
+    }
+
+    /// What the segment before is to say once frames of the one that follows it are durable, so that this one is missed if it is lost.
+    pub fn mark_followed(&mut self, durable: u64) -> Option<(FileId, DiskOp)> {
+        let before = self.unmarked.take_if(|own| own.end_lsn < durable)?;
+        let header = SegmentHeader {
+            segment: before.id,
+            store: self.store,
+            first_lsn: before.first_lsn,
+            len: before.len,
+            durable,
+            is_followed: true,
+        };
+        let (offset, bytes) = header_at(&header, before.file, Copy::Last);
+        let file = before.file;
+        Some((
+            file,
+            DiskOp::WriteAt {
+                file,
+                offset,
+                bytes,
+            },
+        ))
     }
 
     /// A file for a segment: one that is free, or a new one.

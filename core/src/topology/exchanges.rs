@@ -102,7 +102,7 @@ impl Topology {
         Ok(ExchangeId { index, generation })
     }
 
-    /// Adds an exchange.
+    /// Adds an exchange. One that has its place or name was deleted, though the record of that is damaged.
     pub fn add_exchange(
         &mut self,
         id: ExchangeId,
@@ -110,6 +110,14 @@ impl Topology {
         kind: ExchangeKind,
         alternate: Option<String>,
     ) {
+        let there = self.exchanges.at(id.index);
+        let there = there.map(|(generation, _)| ExchangeId {
+            index: id.index,
+            generation,
+        });
+        for gone in there.into_iter().chain(self.exchange_named(name)) {
+            self.remove_exchange(gone);
+        }
         let exchange = DeclaredExchange::new(name, kind, alternate, self.seed);
         self.exchanges.fill(id.index, id.generation, exchange);
         self.exchange_names.insert(name.to_owned(), id);

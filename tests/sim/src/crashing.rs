@@ -80,6 +80,11 @@ impl World<'_> {
         self.model.now = now;
         self.model.peak = self.model.peak.max(peak);
         let power = power || self.reverted;
+        if let Some(damage) = engine.damage().first() {
+            return Err(format!(
+                "it speaks of damage where there is none: {damage:?}"
+            ));
+        }
         let seen = Seen::look(&mut engine, now)?;
         if self.trace.is_some() && goes_on {
             let line = format!(

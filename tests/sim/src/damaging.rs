@@ -108,7 +108,7 @@ impl Model {
     }
 }
 
-/// Whether an engine that has opened a store says that something of it was damaged. The simple log has no word for it yet: on it, damage is drawn by `--faults damage` only.
-fn names_damage(_: &Engine) -> bool {
-    false
+/// Whether an engine that has opened a store says that something of it was damaged.
+fn names_damage(engine: &Engine) -> bool {
+    !engine.damage().is_empty()
 }

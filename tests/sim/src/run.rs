@@ -22,25 +22,15 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: &Plan, bug: Option<Bug>, trace: bool) -> Outcome {
     Bug::plant(bug);
-    let mut world = match World::new(plan, bug, trace) {
-        Ok(world) => world,
-        Err(failure) => {
-            return Outcome {
-                failure: Some(failure),
-                hash: 0,
-                counts: Counts::default(),
-                trace: Vec::new(),
-            };
-        }
-    };
-    let mut failure = None;
+    let mut world = World::new(plan, bug, trace);
+    let mut failure = world.begin().err();
     let mut steps = 0;
     for &step in &plan.steps {
-        steps += 1;
-        if let Err(what) = world.step(step) {
-            failure = Some(what);
+        if failure.is_some() {
             break;
         }
+        steps += 1;
+        failure = world.step(step).err();
     }
     if failure.is_none() && plan.drains {
         failure = world.drain().err();

@@ -77,8 +77,9 @@ pub struct World<'p> {
 }
 
 impl<'p> World<'p> {
-    /// A new world. Errors: its store cannot be opened.
-    pub fn new(plan: &'p Plan, bug: Option<Bug>, trace: bool) -> Result<World<'p>, String> {
+    /// A new world, which has not begun.
+    #[must_use]
+    pub fn new(plan: &'p Plan, bug: Option<Bug>, trace: bool) -> World<'p> {
         let config = Config {
             durability: plan.durability,
             seed: plan.seed,
@@ -91,7 +92,7 @@ impl<'p> World<'p> {
             model.add_queue(&queue.name, &queue.options);
         }
         model.add_graves();
-        let mut world = World {
+        World {
             plan,
             bug,
             engine: Engine::memory(config),
@@ -110,10 +111,13 @@ impl<'p> World<'p> {
             crashing: false,
             reverted: false,
             idle: 0,
-        };
-        world.crash()?;
-        world.declare_all()?;
-        Ok(world)
+        }
+    }
+
+    /// A store is made, and what the plan needs is declared.
+    pub fn begin(&mut self) -> Verdict {
+        self.crash()?;
+        self.declare_all()
     }
 
     /// Adds a line to the trace.

@@ -116,7 +116,18 @@ fn of_queues() -> Vec<Record> {
             last_message: MESSAGE,
             generation_floor: 5,
             epoch: 2,
-            segments: vec![(1, 200), (7, 1 << 40)],
+            segments: vec![
+                Sealed {
+                    segment: 1,
+                    first_lsn: 1,
+                    end_lsn: 200,
+                },
+                Sealed {
+                    segment: 7,
+                    first_lsn: 201,
+                    end_lsn: 1 << 40,
+                },
+            ],
         },
         Record::Recycled { segment: 300 },
         Record::Counts {
