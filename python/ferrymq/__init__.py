@@ -135,9 +135,7 @@ def open(
     <Queue "jobs">
     """
     directory = None if path is None else _directory(path)
-    broker = _native._open(
-        directory, durability=durability, memory_limit=memory_limit, lease=lease
-    )
+    broker = _native._open(directory, durability=durability, memory_limit=memory_limit, lease=lease)
     _log.opened(directory)
     return broker
 

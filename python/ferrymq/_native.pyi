@@ -56,7 +56,8 @@ def _open(
     lease: Duration | None = None,
 ) -> Broker: ...
 def _open_testing(
-    storage: Literal["memory", "manual"],
+    storage: Literal["memory", "manual", "store"],
+    path: str | None = None,
     *,
     durability: Durability | None = None,
     memory_limit: int | None = None,

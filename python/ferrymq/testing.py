@@ -15,6 +15,7 @@ With pytest there is the fixture `ferrymq_broker`, which is such a broker.
 
 from __future__ import annotations
 
+import os
 from typing import Literal, Self
 
 import ferrymq
@@ -49,7 +50,8 @@ class Clock:
 class Disk:
     """The broker's disk: what was written survives a kill, what was synced a power cut, too.
 
-    With storage="memory" there is none, and sync() has nothing to do.
+    With storage="memory" there is none, and sync() has nothing to do; in a directory everything is
+    synced at once, so sync() has nothing to do and power_cut() does what kill() does.
     """
 
     __slots__ = ("_hooks",)
@@ -92,7 +94,8 @@ class Broker(ferrymq.Broker):
 
 
 def open(
-    storage: Literal["memory", "manual"] = "memory",
+    storage: Literal["memory", "manual", "store"] = "memory",
+    path: str | os.PathLike[str] | None = None,
     *,
     durability: Durability = "durable",
     memory_limit: int | None = None,
@@ -103,10 +106,12 @@ def open(
 
     storage: "memory" has no store, as ferrymq.open(); "manual" has one whose syncs complete only
     by broker.disk.sync(), so that a durable produce waits for it (declare a queue from another
-    thread or through broker.aio: that waits, too).
+    thread or through broker.aio: that waits, too) or when 1 MiB was written; "store" is in the
+    directory `path`, and everything is synced before a call returns.
     seed: of the spread of backoffs, the same in every run. The rest: see ferrymq.open.
     """
+    directory = None if path is None else ferrymq._directory(path)
     broker, hooks = _native._open_testing(
-        storage, durability=durability, memory_limit=memory_limit, lease=lease, seed=seed
+        storage, directory, durability=durability, memory_limit=memory_limit, lease=lease, seed=seed
     )
     return Broker(broker, hooks)

@@ -1,5 +1,7 @@
 //! Testing hooks: a clock that a test moves by hand, a disk that completes when told.
 
+use std::path::PathBuf;
+
 use ferrymq_core::driver;
 use ferrymq_core::model::Time;
 use pyo3::prelude::*;
@@ -18,9 +20,10 @@ pub struct Testing {
 
 /// Opens a broker with a clock and a disk that are moved by hand. See ferrymq.testing.open.
 #[pyfunction]
-#[pyo3(signature = (storage, *, durability = None, memory_limit = None, lease = None, seed = None))]
+#[pyo3(signature = (storage, path = None, *, durability = None, memory_limit = None, lease = None, seed = None))]
 pub fn _open_testing(
     storage: &Bound<'_, PyAny>,
+    path: Option<PathBuf>,
     durability: Argument<'_, '_>,
     memory_limit: Argument<'_, '_>,
     lease: Argument<'_, '_>,
@@ -28,18 +31,29 @@ pub fn _open_testing(
 ) -> PyResult<(Broker, Testing)> {
     let mut options = driver_options(durability, memory_limit, lease)?;
     options.seed = seed.map_or(Ok(0), |seed| integer(seed, "seed", 0, u64::MAX))?;
-    let kind = match text(storage, "storage")? {
-        "memory" => driver::Storage::Memory,
-        "manual" => driver::Storage::Manual,
+    let kind = match (text(storage, "storage")?, path) {
+        ("memory", None) => driver::Storage::Memory,
+        ("manual", None) => driver::Storage::Manual,
+        ("store", Some(path)) => driver::Storage::Files(path),
+        ("store", None) => {
+            let needs = "storage=\"store\" needs a path: the directory of the store";
+            return Err(invalid(storage.py(), needs.to_owned()));
+        }
+        ("memory" | "manual", Some(_)) => {
+            let only = "path is for storage=\"store\" only";
+            return Err(invalid(storage.py(), only.to_owned()));
+        }
         _ => {
-            let must = r#"it must be "memory" or "manual""#;
+            let must = r#"it must be "memory", "manual" or "store""#;
             return Err(invalid(
                 storage.py(),
                 format!("storage is {}; {must}", shown(storage)),
             ));
         }
     };
-    let (broker, hooks) = driver::Broker::open_testing(options, kind)
+    let (broker, hooks) = storage
+        .py()
+        .detach(|| driver::Broker::open_testing(options, kind))
         .map_err(|error| raised(storage.py(), &error))?;
     Ok((Broker::new_open(broker), Testing { hooks }))
 }

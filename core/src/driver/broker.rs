@@ -17,6 +17,7 @@ use crate::testing::ManualDisk;
 
 use super::clock::Clock;
 use super::disk::{Disk, Work};
+use super::opening::files_of;
 use super::pending::Pending;
 use super::state::{Delivery, State, closed};
 use super::testing::{Storage, Testing};
@@ -115,11 +116,15 @@ impl Broker {
         Broker::with(config, Clock::real(), Disk::Memory)
     }
 
-    /// A broker whose clock is moved by hand, in memory or on a disk that completes when told.
+    /// A broker whose clock is moved by hand, in memory, on a disk that completes when told, or in a directory. Errors: as `open` and `open_path`.
     pub fn open_testing(options: Options, storage: Storage) -> Result<(Broker, Testing)> {
         let mut config = options.config()?;
         let disk = match storage {
             Storage::Memory => Disk::Memory,
+            Storage::Files(directory) => {
+                config.segment_bytes = SEGMENT_BYTES_TESTING;
+                files_of(&directory, &mut config, true)?
+            }
             Storage::Manual => {
                 config.segment_bytes = SEGMENT_BYTES_TESTING;
                 Disk::Manual(ManualDisk::default())
@@ -152,7 +157,7 @@ impl Broker {
         });
         shared.watch.belongs_to(Arc::downgrade(&shared));
         let broker = Broker { shared };
-        if broker.directory().is_some() {
+        if broker.directory().is_some() && broker.shared.clock.is_real() {
             broker.shared.worker.start(Arc::downgrade(&broker.shared))?;
             // What the opening left to be done in time.
             broker.with_state(|_, _, _| ());

@@ -26,6 +26,8 @@ pub(super) struct Work {
     busy: bool,
     /// What the disk said first that it could not do.
     pub failure: Option<String>,
+    /// Everything is done before the lock is opened: for tests, in which nothing happens by itself.
+    at_once: bool,
 }
 
 /// One thing to do, with no lock held.
@@ -57,13 +59,15 @@ fn is_sync(ticket: &Ticket) -> bool {
 }
 
 impl Disk {
-    pub fn files(files: Files) -> Disk {
+    /// `at_once`: everything is done before the lock is opened.
+    pub fn files(files: Files, at_once: bool) -> Disk {
         Disk::Files(Work {
             files: Arc::new(files),
             queue: VecDeque::new(),
             syncing: false,
             busy: false,
             failure: None,
+            at_once,
         })
     }
 
@@ -96,6 +100,12 @@ impl Disk {
     /// Whether somebody works on it at the moment.
     pub fn is_under_way(&self) -> bool {
         matches!(self, Disk::Files(work) if work.is_under_way())
+    }
+
+    /// Whether it is to be done before the lock is opened.
+    #[inline]
+    pub fn is_at_once(&self) -> bool {
+        matches!(self, Disk::Files(work) if work.at_once)
     }
 
     /// Whether there is something to do that nobody does yet.

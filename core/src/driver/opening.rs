@@ -2,6 +2,7 @@
 
 use std::path::{Path, absolute};
 
+use crate::engine::Config;
 use crate::model::{Error, ErrorKind, Result};
 use crate::store::Damage;
 
@@ -33,28 +34,8 @@ impl Broker {
     /// ```
     pub fn open_path(directory: impl AsRef<Path>, options: Options) -> Result<Broker> {
         let mut config = options.config()?;
-        let given = directory.as_ref();
-        // What is meant now, wherever the process goes later.
-        let directory = absolute(given).map_err(|error| {
-            Error::invalid(format!(
-                "{} is no path of a directory: {error}",
-                given.display()
-            ))
-        })?;
-        let owner = Owner::take(&directory)?;
-        config.epoch = owner.epoch();
-        config.store = random_number();
-        let files = Files::new(&directory, owner).map_err(|error| {
-            Error::new(
-                ErrorKind::StoreFailed,
-                format!(
-                    "the store {} cannot be opened: {}",
-                    directory.display(),
-                    said(&error)
-                ),
-            )
-        })?;
-        Broker::with(config, Clock::real(), Disk::files(files))
+        let disk = files_of(directory.as_ref(), &mut config, false)?;
+        Broker::with(config, Clock::real(), disk)
     }
 
     /// What was durable and could not be read when the store was opened. Everything else is served.
@@ -62,4 +43,29 @@ impl Broker {
     pub fn damage(&self) -> Vec<Damage> {
         self.with_state(|state, _, _| state.engine.damage().to_vec())
     }
+}
+
+/// The files of a store, which from here on is this process's. `at_once`: for tests, everything that is asked of them is done before the lock is opened.
+pub(super) fn files_of(given: &Path, config: &mut Config, at_once: bool) -> Result<Disk> {
+    // What is meant now, wherever the process goes later.
+    let directory = absolute(given).map_err(|error| {
+        Error::invalid(format!(
+            "{} is no path of a directory: {error}",
+            given.display()
+        ))
+    })?;
+    let owner = Owner::take(&directory)?;
+    config.epoch = owner.epoch();
+    config.store = random_number();
+    let files = Files::new(&directory, owner).map_err(|error| {
+        Error::new(
+            ErrorKind::StoreFailed,
+            format!(
+                "the store {} cannot be opened: {}",
+                directory.display(),
+                said(&error)
+            ),
+        )
+    })?;
+    Ok(Disk::files(files, at_once))
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{Answer, Command, Config, Engine, Event, Output, Reply};
 use crate::model::{CallId, Error, ErrorKind, Result, SessionId, Time};
-use crate::store::{DiskOutcome, Refused, TicketId};
+use crate::store::Refused;
 
-use super::disk::{Disk, Done};
+use super::disk::{Disk, Done, Work};
 use super::pending::{Mailbox, handed_over};
 use super::requests::Requests;
 use super::watching::Watch;
@@ -123,9 +123,29 @@ impl State {
         }
     }
 
-    /// Takes out everything that the engine has to say, and does its I/O.
+    /// Takes out everything that the engine has to say, and does its I/O, or has it done.
     #[inline]
     pub fn pump(&mut self, now: Time, woken: &mut Vec<Delivery>) {
+        self.hear(now, woken);
+        if self.disk.is_at_once() {
+            self.make_safe(now, woken);
+        }
+        // The disk in memory does not sync before it is told, but for a log that could not go on.
+        if self.disk.manual().is_some() && self.engine.is_held_up() {
+            self.complete_syncs(true, now, woken);
+        }
+    }
+
+    /// Does everything that the disk is needed for, a sync of what would wait for one included.
+    fn make_safe(&mut self, now: Time, woken: &mut Vec<Delivery>) {
+        while self.work_inline(now, woken) || self.engine.needs_sync() {
+            self.engine.request_sync(now);
+            self.hear(now, woken);
+        }
+    }
+
+    #[inline]
+    fn hear(&mut self, now: Time, woken: &mut Vec<Delivery>) {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Event(Event::Resolved { call, result }) => {
@@ -146,40 +166,26 @@ impl State {
                 }
             }
         }
-        // The disk in memory does not sync before it is told, but for a log that could not go on.
-        if self.disk.manual().is_some() && self.engine.is_held_up() {
-            self.complete_syncs(true, now, woken);
-        }
     }
 
-    /// Takes in what became of a job, and does what follows.
+    /// Takes in what became of a job, and hears what follows.
     pub fn finish(&mut self, done: Done, now: Time, woken: &mut Vec<Delivery>) {
         if let Some(work) = self.disk.work() {
             work.note(&done);
         }
-        self.take_in(done.id, done.outcome, now, woken);
-    }
-
-    fn take_in(
-        &mut self,
-        ticket: TicketId,
-        outcome: DiskOutcome,
-        now: Time,
-        woken: &mut Vec<Delivery>,
-    ) {
-        self.engine.io_done(now, ticket, outcome);
+        self.engine.io_done(now, done.id, done.outcome);
         if self.engine.has_failed()
             && let Some(work) = self.disk.work()
         {
             work.drop_queue();
         }
-        self.pump(now, woken);
+        self.hear(now, woken);
     }
 
     /// Does what files are asked for, with the lock held, until nothing is left: for who opens and closes. False: there was nothing to do.
     fn work_inline(&mut self, now: Time, woken: &mut Vec<Delivery>) -> bool {
         let mut any = false;
-        while let Some(job) = self.disk.work().and_then(super::disk::Work::next) {
+        while let Some(job) = self.disk.work().and_then(Work::next) {
             self.finish(job.execute(), now, woken);
             any = true;
         }

@@ -1,20 +1,24 @@
 //! The testing hooks: a clock moved by hand, a disk that completes when told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{Result, Time};
 
 use super::Broker;
 use super::disk::Disk;
+use super::opening::files_of;
 use super::state::{Delivery, State};
 
 /// What a testing broker stores on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// Nothing.
     Memory,
     /// A disk in memory whose syncs complete only when told, or when a segment of the log is full (after 1 MiB): the next begins only when it is safe.
     Manual,
+    /// Files in this directory. Everything is synced before a call returns, so `sync` has nothing to do, and losing power loses no more than `kill`.
+    Files(PathBuf),
 }
 
 /// Moves the clock and the disk of one broker.
@@ -100,7 +104,10 @@ impl Testing {
             state.close(woken);
             let mut config = state.config;
             config.epoch += 1;
-            let disk = std::mem::replace(&mut state.disk, Disk::Memory);
+            let disk = match self.broker.directory() {
+                Some(directory) => files_of(directory, &mut config, true)?,
+                None => std::mem::replace(&mut state.disk, Disk::Memory),
+            };
             *state = State::open(config, disk, now, Arc::clone(&state.watch))?;
             Ok(())
         })

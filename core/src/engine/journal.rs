@@ -135,6 +135,12 @@ impl Engine {
         self.log.as_ref().is_none_or(|log| log.is_settled())
     }
 
+    /// Whether something is written for which no sync is asked yet.
+    #[must_use]
+    pub fn needs_sync(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.needs_sync())
+    }
+
     /// Whether nothing goes on before a sync is done, though nobody asked for one: a segment of the log is full.
     #[must_use]
     pub fn is_held_up(&self) -> bool {

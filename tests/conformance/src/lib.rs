@@ -1,5 +1,5 @@
 //! The Rust home's vector runner: every scenario under a directory, unchanged, through the public driver and its testing hooks, once as commands and once by the
-//! driver's short ways, which must give the same.
+//! driver's short ways, which must give the same; those in memory once more on a store in a directory.
 //!
 //! `tests/README.md` describes the format. A scenario that does not parse, or names something this runner does not know, fails; nothing is skipped.
 #![forbid(unsafe_code)]
@@ -88,7 +88,12 @@ fn run_file(file: String, path: &Path) -> Outcome {
     };
     let result = parsed.and_then(|scenario| {
         run_one(&scenario, Way::Commands)?;
-        run_one(&scenario, Way::AtOnce).map_err(|detail| format!("{detail}, only at once"))
+        run_one(&scenario, Way::AtOnce).map_err(|detail| format!("{detail}, only at once"))?;
+        match scenario.on_store() {
+            None => Ok(()),
+            Some(scenario) => run_one(&scenario, Way::Commands)
+                .map_err(|detail| format!("{detail}, only on a store")),
+        }
     });
     Outcome {
         home: "rust",

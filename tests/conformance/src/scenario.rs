@@ -45,6 +45,8 @@ pub enum StorageName {
     /// None.
     #[default]
     Memory,
+    /// Files in a directory, which complete by themselves.
+    Store,
     /// One whose syncs complete when told.
     Manual,
 }
@@ -442,6 +444,17 @@ impl Scenario {
     /// Reads a file's text. The error says which step is wrong, and how.
     pub fn parse(text: &str) -> Result<Scenario, String> {
         serde_json::from_str(text).map_err(|error| format!("does not parse: {error}"))
+    }
+
+    /// The same on a store in a directory, if it is one in memory: it must give the same.
+    pub fn on_store(&self) -> Option<Scenario> {
+        (self.open.storage == StorageName::Memory).then(|| Scenario {
+            open: Open {
+                storage: StorageName::Store,
+                ..self.open.clone()
+            },
+            ..self.clone()
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use ferrymq_core::model::{
     ConsumerId, Delivery, Error, ErrorKind, ExchangeId, MessageId, Outgoing, QueueId, Time,
 };
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::compare::{Shown, compare};
 use crate::scenario::{Action, Open, Scenario, Step, StorageName};
@@ -50,6 +51,8 @@ pub struct World {
     broker: Broker,
     testing: Testing,
     storage: StorageName,
+    /// Where it stores; gone with the world.
+    _directory: Option<TempDir>,
     way: Way,
     queues: HashMap<String, QueueId>,
     exchanges: HashMap<String, ExchangeId>,
@@ -87,15 +90,23 @@ impl World {
             durability: open.durability.unwrap_or(defaults.durability),
             ..defaults
         };
+        let mut directory = None;
         let storage = match open.storage {
             StorageName::Memory => Storage::Memory,
             StorageName::Manual => Storage::Manual,
+            StorageName::Store => {
+                let made = tempfile::tempdir().map_err(|error| {
+                    Error::new(ErrorKind::StoreFailed, format!("no directory: {error}"))
+                })?;
+                Storage::Files(directory.insert(made).path().to_owned())
+            }
         };
         let (broker, testing) = Broker::open_testing(options, storage)?;
         Ok(World {
             broker,
             testing,
             storage: open.storage,
+            _directory: directory,
             way,
             queues: HashMap::new(),
             exchanges: HashMap::new(),
