@@ -4,6 +4,7 @@
 mod bench;
 mod counts;
 mod demo;
+mod fuzz;
 mod lint;
 mod paths;
 mod products;
@@ -76,6 +77,7 @@ fn command() -> Command {
                 .about("Installs the Python package into target/venv and runs `ferrymq demo`")
                 .arg(rest()),
         )
+        .subcommand(fuzz::command())
         .subcommand(
             Command::new("bench")
                 .about("Measures beside peers and writes docs/benchmarks.md")
@@ -103,6 +105,7 @@ fn dispatch(matches: &ArgMatches) -> Outcome<bool> {
         Some(("vectors", given)) => vectors::run(given.get_one::<PathBuf>("dir")),
         Some(("lint", _)) => lint::run(),
         Some(("demo", given)) => demo::run(&rest(given)).map(|()| true),
+        Some(("fuzz", given)) => fuzz::run(given).map(|()| true),
         Some(("bench", given)) => bench::run(&rest(given)).map(|()| true),
         _ => unreachable!("clap asks for a subcommand"),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::deliver::Consumers;
 use crate::model::collections::BTreeMap;
-use crate::model::{Departure, MessageId, QueueId, QueueSpec, Return, Time};
+use crate::model::{Departure, ExchangeId, MessageId, QueueId, QueueSpec, Return, Time};
 use crate::produce::Original;
 use crate::queue::Position;
 use crate::reclaim::Note;
@@ -119,7 +119,7 @@ impl Engine {
             } => {
                 self.last_message = last_message;
                 self.topology.raise_floor(generation_floor);
-                self.config.epoch = self.config.epoch.max(epoch + 1);
+                self.config.epoch = self.config.epoch.max(epoch.saturating_add(1));
             }
             Record::Counts { .. } => {}
             record => self.replay(record, &mut Slots::new()),
@@ -187,9 +187,19 @@ impl Engine {
                 name,
                 kind,
                 alternate,
-            } => self.topology.add_exchange(exchange, &name, kind, alternate),
+            } => {
+                while let Some(gone) = self.displaced_exchange(exchange, &name) {
+                    self.topology.remove_exchange(gone);
+                }
+                self.topology.add_exchange(exchange, &name, kind, alternate);
+            }
             Record::ExchangeDeleted { exchange } => self.topology.remove_exchange(exchange),
-            Record::Bound { exchange, binding } => self.topology.bind(exchange, binding),
+            // What it leads to may have had its record where damage is now.
+            Record::Bound { exchange, binding } => {
+                if self.topology.check_binding(exchange, &binding) == Ok(true) {
+                    self.topology.bind(exchange, binding);
+                }
+            }
             Record::Unbound { exchange, binding } => {
                 // What the log unbinds it has bound before.
                 let _ = self.topology.unbind(exchange, &binding);
@@ -199,7 +209,13 @@ impl Engine {
     }
 
     fn replay_queue(&mut self, queue: QueueId, name: &str, spec: QueueSpec, slots: &mut Slots) {
-        if self.topology.queue(queue).is_ok() {
+        let is_altered = self.topology.queue(queue).is_ok_and(|there| {
+            // What a queue keeps as long as it is there.
+            there.name == name
+                && there.spec.priorities == spec.priorities
+                && there.spec.ordered_keys == spec.ordered_keys
+        });
+        if is_altered {
             self.apply_options(queue, spec);
             return self.watch_use(queue.index);
         }
@@ -209,6 +225,13 @@ impl Engine {
             self.replay_deletion(gone, slots);
         }
         self.add_queue(queue, name, spec);
+    }
+
+    /// An exchange in the way of one whose record comes, in the same way.
+    fn displaced_exchange(&self, exchange: ExchangeId, name: &str) -> Option<ExchangeId> {
+        let mut all = self.topology.exchanges();
+        let displaced = all.find(|(id, own)| id.index == exchange.index || own.name == name);
+        displaced.map(|(id, _)| id)
     }
 
     fn replay_deletion(&mut self, queue: QueueId, slots: &mut Slots) {
@@ -315,10 +338,16 @@ impl Engine {
 
     fn replay_accepted(&mut self, accepted: Accepted, slots: &mut Slots) {
         self.last_message = self.last_message.max(accepted.id);
-        if self.line(accepted.queue).is_err() {
+        let id = accepted.id;
+        let Ok(queue) = self.topology.queue(accepted.queue) else {
+            // Where the record of a queue is lost, its messages must not be another's that is declared later.
+            let used = accepted.queue.generation.saturating_add(1);
+            return self.topology.raise_floor(used);
+        };
+        let priority = u32::from(accepted.priority).min(queue.spec.priorities - 1) as u8;
+        if slots.contains_key(&id) {
             return;
         }
-        let id = accepted.id;
         let due = accepted.due;
         let resident = Resident {
             id,
@@ -329,7 +358,7 @@ impl Engine {
             queue: accepted.queue.index,
             attempt: accepted.attempt,
             state: State::Ready,
-            priority: accepted.priority,
+            priority,
             level: accepted.level,
             redelivered: accepted.redelivered,
         };

@@ -72,6 +72,8 @@ pub const SEGMENT_BYTES_TESTING: u64 = 1024 * 1024;
 pub const ZEROED_AHEAD_BYTES: u64 = 256 * 1024;
 /// Least bytes of a segment.
 pub const SEGMENT_BYTES_MIN: u64 = 4096;
+/// Numbers in a log are below this (of a frame, a segment, a message, a count; a time in milliseconds): so far from the end of 64 bits that no sum of them overflows. None that counts from 1 comes there.
+pub const LOG_NUMBER_MAX: u64 = 1 << 62;
 /// Commands that wait in the driver's ring for whoever takes the lock next.
 pub const RING_COMMANDS_MAX: usize = 256;
 /// A queue of replies on which nobody listens any more ends after so long.

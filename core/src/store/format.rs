@@ -8,6 +8,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::model::Body;
+use crate::model::limits::LOG_NUMBER_MAX;
 
 use super::encoding::{Source, Stored};
 use super::record::{Accepted, Record};
@@ -25,7 +26,7 @@ const ALIGNMENT: usize = 8;
 
 const MAGIC: [u8; 8] = *b"FERRYMQ\0";
 const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 64;
+pub(super) const HEADER_BYTES: usize = 64;
 const CHECKSUM_BYTES: usize = 8;
 
 /// What a segment says of itself.
@@ -52,6 +53,17 @@ pub(super) enum Copy {
     First,
     /// In the last one.
     Last,
+}
+
+impl SegmentHeader {
+    /// Whether any program writes these numbers.
+    fn is_possible(&self) -> bool {
+        let numbers = 1..LOG_NUMBER_MAX;
+        numbers.contains(&self.segment)
+            && numbers.contains(&self.first_lsn)
+            && self.durable < LOG_NUMBER_MAX
+            && place_of(Copy::Last, self.len).is_some()
+    }
 }
 
 /// What stands where a segment's header should be.
@@ -117,14 +129,18 @@ pub(super) fn decode_header(sector: &[u8], file: u64, copy: Copy) -> HeaderFound
     if version != VERSION {
         return HeaderFound::Newer(version);
     }
-    HeaderFound::Valid(SegmentHeader {
+    let header = SegmentHeader {
         segment: number(own, 24),
         store: number(own, 32),
         first_lsn: number(own, 40),
         len: number(own, 48),
         durable: number(own, 56),
         is_followed: number(own, 16) >> 32 != 0,
-    })
+    };
+    match header.is_possible() {
+        true => HeaderFound::Valid(header),
+        false => HeaderFound::Damaged,
+    }
 }
 
 /// What a frame is for.
@@ -230,11 +246,16 @@ pub(super) fn open(bytes: &[u8], segment: u64, offset: usize) -> FrameFound<'_> 
     let Some(kind) = FrameKind::of(head[12]) else {
         return FrameFound::None;
     };
+    let [lsn, durable, time] = [16, 24, 32].map(|at| number(head, at));
+    // Nothing is durable before it is written.
+    if durable >= lsn || lsn.max(time) >= LOG_NUMBER_MAX {
+        return FrameFound::None;
+    }
     let header = FrameHeader {
         kind,
-        lsn: number(head, 16),
-        durable: number(head, 24),
-        time: number(head, 32),
+        lsn,
+        durable,
+        time,
     };
     let length = number(head, 8) as u32 as usize;
     let end = offset + frame_bytes(length) as usize;
@@ -253,7 +274,7 @@ pub(super) fn next_place(offset: usize) -> usize {
 }
 
 /// What distinguishes this place from every other.
-fn seed(of: u64, offset: u64) -> u64 {
+pub(super) fn seed(of: u64, offset: u64) -> u64 {
     of.rotate_left(40) ^ offset
 }
 

@@ -5,10 +5,13 @@
 
 mod encoding;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod log;
 mod opening;
 mod record;
 mod scan;
+mod soundness;
 mod stored;
 mod table;
 mod ticket;

@@ -5,6 +5,7 @@ use super::format::{
 };
 use super::record::{Record, Sealed};
 use super::scan::{Damage, Extent, Scan, scan};
+use super::soundness::is_sound;
 use super::ticket::{DiskOp, FileId};
 use super::writer::{Segment, Tail};
 
@@ -184,6 +185,7 @@ impl Opening {
                 len: at.header.len,
                 first_lsn: at.header.first_lsn,
                 is_marked: self.marked.contains(&at.header.segment),
+                is_cut: self.is_cut(*at),
                 end_lsn: self.end_of(at.header.segment).unwrap_or(0),
             })
             .collect()
@@ -257,7 +259,7 @@ impl Opening {
                 },
                 Phase::Back { at } => {
                     let own = self.segments[*at];
-                    return Ok(Some(whole(own.file, own.header.len)));
+                    return Ok(Some(self.whole(own)));
                 }
                 Phase::Void { left, .. } => match left.last() {
                     Some((file, len)) => {
@@ -277,7 +279,7 @@ impl Opening {
                     let mut read = self.read.iter();
                     let id = segment.header.segment;
                     let Some(nth) = read.position(|own| own.0 == id) else {
-                        return Ok(Some(whole(segment.file, segment.header.len)));
+                        return Ok(Some(self.whole(segment)));
                     };
                     let (_, bytes) = self.read.swap_remove(nth);
                     self.go_forward(at, &bytes)?;
@@ -285,6 +287,21 @@ impl Opening {
                 Phase::Listing | Phase::Done => return Ok(None),
             }
         }
+    }
+
+    /// Asks for all of a segment; of a file that was cut short there is no more than what is there.
+    fn whole(&self, own: SegmentHeaderAt) -> DiskOp {
+        whole(own.file, own.header.len.min(self.len_of(own.file)))
+    }
+
+    /// Whether a segment's file was cut short: nothing is written to it any more.
+    fn is_cut(&self, own: SegmentHeaderAt) -> bool {
+        self.len_of(own.file) < own.header.len
+    }
+
+    fn len_of(&self, file: FileId) -> u64 {
+        let there = self.files.iter().find(|own| own.0 == file);
+        there.map_or(0, |own| own.1)
     }
 
     /// The number that a segment gets which begins now. It differs from opening to opening, so that what an opening that did not get far left in a file is never taken for what a later one wrote.
@@ -460,7 +477,7 @@ impl Opening {
                 self.newest += STEP_MAX;
             }
             let is_headless = self.headless.contains(&of.segment);
-            self.tail = tail(bytes, of, &scan, is_headless);
+            self.tail = tail(bytes, of, &scan, is_headless || self.is_cut(own));
             again = safe.split_off(safe.partition_point(|own| own.lsn <= self.tail.durable));
         }
         if newest && self.tail.durable < of.first_lsn {
@@ -546,13 +563,19 @@ fn frame(header: &FrameHeader, body: &[u8]) -> Result<FoundFrame, Refused> {
     })
 }
 
-/// A body whose checksum verifies was written so: what does not decode is a newer program's.
+/// A body whose checksum verifies was written so: what does not decode is a newer program's, and what no program writes is nothing to build on.
 fn decoded(body: &[u8]) -> Result<Vec<Record>, Refused> {
-    format::decode(body).ok_or(Refused::Newer)
+    let records = format::decode(body).ok_or(Refused::Newer)?;
+    match records.iter().all(is_sound) {
+        true => Ok(records),
+        false => Err(Refused::Corrupt(
+            "a record of it says what no program writes",
+        )),
+    }
 }
 
-/// How the newest segment ends: what of it is not known to be durable is written again, because what was read may be in no more than a cache.
-fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_headless: bool) -> Tail {
+/// How the newest segment ends, in which `is_over` forbids to go on: what of it is not known to be durable is written again, because what was read may be in no more than a cache.
+fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_over: bool) -> Tail {
     let mut durable = of.durable.max(of.first_lsn.saturating_sub(1));
     for (header, _) in &scan.frames {
         durable = durable.max(header.durable);
@@ -566,7 +589,7 @@ fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_headless: bool) -> Tail {
         last.kind == FrameKind::GroupEnd
             && durable + 1 == last.lsn
             && durable >= of.first_lsn
-            && !is_headless
+            && !is_over
             && scan.damage.is_empty()
             && !scan.is_followed
     });

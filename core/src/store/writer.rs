@@ -1,5 +1,7 @@
 //! Where frames go: the segments, the files that are free, and what is on its way to the disk.
 
+use crate::model::limits::LOG_NUMBER_MAX;
+
 use super::format::{
     self, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, SegmentHeader,
 };
@@ -17,6 +19,8 @@ pub(super) struct Segment {
     pub end_lsn: u64,
     /// Whether its last copy says that it is followed.
     pub is_marked: bool,
+    /// Whether its file is shorter than it should be.
+    pub is_cut: bool,
 }
 
 impl Segment {
@@ -150,12 +154,13 @@ impl Writer {
                 first_lsn: last.first_lsn,
                 offset,
             });
-            self.unmarked = self.sealed.last().copied().filter(|own| !own.is_marked);
+            let last = self.sealed.last().copied();
+            self.unmarked = last.filter(|own| !own.is_marked && !own.is_cut);
             return;
         }
         if let Some(last) = self.sealed.last_mut() {
             last.end_lsn = tail.durable;
-            self.unmarked = Some(*last);
+            self.unmarked = Some(*last).filter(|own| !own.is_cut);
         }
         let frames = tail.frames.iter();
         let room = frames
@@ -202,7 +207,7 @@ impl Writer {
 
     fn write(&mut self, kind: FrameKind, body: &[u8], time: u64, durable: u64) {
         self.last_lsn += 1;
-        self.last_time = self.last_time.max(time);
+        self.last_time = self.last_time.max(time.min(LOG_NUMBER_MAX - 1));
         self.last_kind = kind;
         let header = FrameHeader {
             kind,
@@ -250,6 +255,7 @@ impl Writer {
                 first_lsn: current.first_lsn,
                 end_lsn: self.last_lsn,
                 is_marked: false,
+                is_cut: false,
             };
             self.unmarked = Some(sealed);
             self.sealed.push(sealed);

@@ -77,7 +77,7 @@ impl<T> Registry<T> {
     pub fn vacate(&mut self, index: u32, generation: u32) -> Option<T> {
         match self.places.get_mut(index as usize) {
             Some((own, value)) if *own == generation && value.is_some() => {
-                *own += 1;
+                *own = own.saturating_add(1);
                 self.vacant.insert(index);
                 value.take()
             }

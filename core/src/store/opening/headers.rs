@@ -100,10 +100,8 @@ impl Opening {
             FrameFound::Torn { header, .. } => Some((segment, header.lsn)),
             FrameFound::None => None,
         };
-        let lowest = match own.last {
-            Some(last) => last.segment + 1,
-            None => highest.saturating_sub(LOOKED_FOR_MAX),
-        };
+        let after = own.last.map_or(0, |last| last.segment + 1);
+        let lowest = highest.saturating_sub(LOOKED_FOR_MAX).max(after);
         let found = (lowest..=highest + STEP_MAX).find_map(first);
         let of = |segment, first_lsn| Extent {
             file: own.file,
