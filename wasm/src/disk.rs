@@ -80,7 +80,7 @@ impl Native {
         self.disk = Some(Disk::Manual(ManualDisk::default()));
     }
 
-    /// Puts the broker over a disk that JavaScript works on. `store` names a store that is made: a number that no other has. Before it is opened.
+    /// Puts the broker over a disk that JavaScript works on, in place of what it was over. `store` names a store that is made: a number that no other has. Before it is opened.
     pub fn use_disk(&mut self, store: u64) {
         self.config.store = store;
         self.disk = Some(Disk::Outer(Outer::default()));
@@ -149,6 +149,28 @@ impl Native {
             return self.results.store(Err(refusal));
         }
         PENDING
+    }
+
+    /// Whether a disk that failed has ended the engine: nothing more is to be done then.
+    pub fn has_failed(&self) -> bool {
+        self.engine.as_ref().is_none_or(Engine::has_failed)
+    }
+
+    /// The engine's time, milliseconds: not before the last frame of its log.
+    pub fn engine_now(&self) -> f64 {
+        self.engine
+            .as_ref()
+            .map_or(0.0, |engine| engine.now().0 as f64)
+    }
+
+    /// Brings the log to an end in order; to be asked again after each outcome. Gives true once everything is safe and the log says so, or when it has failed.
+    pub fn settle_log(&mut self, now: f64) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return true;
+        };
+        let settled = engine.has_failed() || engine.settle_log(time(now));
+        self.pump(time(now));
+        settled
     }
 
     /// Asks for a sync of all that is written, and on the manual disk completes, or fails, every sync that is outstanding.

@@ -32,8 +32,12 @@ export type Durability = "memory" | "written" | "durable";
 export interface OpenOptions {
   /** The store's name. */
   readonly name?: string;
-  /** Where queues are kept. This version keeps them in memory. Default: `"auto"`. */
-  readonly storage?: "auto" | "memory";
+  /**
+   * Node: the directory that queues are stored in. It is made if it is not there (the one above it must be). One process at a time has it open; it may be a program in Python or Rust the next time.
+   */
+  readonly path?: string | undefined;
+  /** Where queues are kept: in memory, or in Node in a directory, as `path` says. Default: `"auto"`, which is memory unless there is a `path`. */
+  readonly storage?: "auto" | "memory" | { readonly path: string } | undefined;
   /** How safe messages are where neither queue nor message says. Default: `"durable"`. */
   readonly durability?: Durability;
   /** Bytes of memory that messages may take; a produce beyond it is refused as on a full queue. Default: 512 MiB. */
@@ -56,7 +60,7 @@ export interface Log {
 
 /** What a broker's storage really is. */
 export interface StorageInfo {
-  readonly backend: "memory";
+  readonly backend: "memory" | "files";
   /** How safe a confirmed message can be here. */
   readonly durability: Durability;
   /** Whether the platform promised not to evict it. */

@@ -28,15 +28,24 @@ import { TransactionList } from "./transaction.js";
 
 const EXCHANGE_OPTIONS: ReadonlySet<string> = new Set(["kind", "alternate", "create"]);
 
+/** A store under a broker. */
+export interface Settling {
+  /** Makes everything safe that was accepted, and lets the store go. Never rejects. */
+  settle(): Promise<void>;
+}
+
 export class BrokerHandle implements Broker {
   readonly storage: StorageInfo;
   readonly #core: Core;
   readonly #keep: boolean;
+  readonly #store: Settling | undefined;
+  #ending: Promise<void> | undefined;
   #bus: Promise<EventBus> | undefined;
 
-  /** `keep`: the engine's memory stays after a close, for a test that opens it anew. */
-  constructor(core: Core, storage: StorageInfo, keep: boolean) {
+  /** `keep`: the engine's memory stays after a close, for a test that opens it anew. `store`: what is to be brought to an end before. */
+  constructor(core: Core, storage: StorageInfo, keep: boolean, store?: Settling) {
     this.#core = core;
+    this.#store = store;
     this.storage = Object.freeze(storage);
     this.#keep = keep;
   }
@@ -101,9 +110,22 @@ export class BrokerHandle implements Broker {
 
   async close(): Promise<void> {
     const core = this.#core;
-    if (!core.open) return;
-    core.poke((native) => native.close(core.clock.now()));
-    core.end(new FerryError("Closed", "the broker was closed; open it anew"));
+    if (!core.open) return this.#ending;
+    const reason = new FerryError("Closed", "the broker was closed; open it anew");
+    if (this.#store === undefined) {
+      core.poke((native) => native.close(core.clock.now()));
+      this.#end(reason);
+    } else {
+      core.poke((native) => native.close_session(core.clock.now()));
+      core.refuse(reason);
+      this.#ending = this.#store.settle().finally(() => this.#end(reason));
+      await this.#ending;
+    }
+  }
+
+  #end(reason: FerryError): void {
+    const core = this.#core;
+    core.end(reason);
     core.log.debug("broker closed");
     if (!this.#keep) core.free();
   }

@@ -26,6 +26,11 @@ export class WallClock implements Clock {
     if (wall - (this.#base + steady) > AHEAD_MS_MAX) this.#base = wall - steady;
     return Math.floor(this.#base + steady);
   }
+
+  /** From here on it shows no time before this one: a store's time goes on where it ended, though the system's clock was set back. */
+  notBefore(at: number): void {
+    this.#base += Math.max(at - (this.#base + performance.now()), 0);
+  }
 }
 
 /** A clock that a test moves by hand; it starts at 0. */

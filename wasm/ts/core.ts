@@ -28,6 +28,7 @@ const BYTES_LENGTH = 9;
 const COUNT = 10;
 const RECORDS_AT = 11;
 const NOTICES = 14;
+const TICKETS = 15;
 const RECORD = 16;
 const REGISTER_WORDS = 32;
 /** Words in the record of a message. */
@@ -64,6 +65,8 @@ export class Core {
   /** What is made when first needed. */
   requests: Requests | undefined;
   alarms: Alarms | undefined;
+  /** Works on what the engine wants of a disk; called when there is something to be fetched. */
+  disk: (() => void) | undefined;
   /** Which opening this is: handles of an earlier one look their queue up again. */
   opening = 0;
   #native: Native;
@@ -81,6 +84,8 @@ export class Core {
   #timerHolds = false;
   /** Why no call can be made any more. */
   #ended: FerryError | undefined;
+  /** Nobody waits any more. */
+  #over = false;
   #writer: Writer | undefined = new Writer();
   /** How many of those who wait are in the foreground. */
   #foreground = 0;
@@ -100,13 +105,19 @@ export class Core {
     return this.#ended === undefined;
   }
 
-  /** Opens the engine, or opens it anew. */
-  reopen(epoch: number): void {
+  /** Opens the engine, or opens it anew. False: a disk has to be asked first; `openingStands` says how that goes. */
+  reopen(epoch: number): boolean {
     this.#ended = undefined;
+    this.#over = false;
     this.opening += 1;
-    const status = this.#native.reopen(this.clock.now(), epoch);
-    if (status !== DONE) throw this.#refusal();
+    return this.openingStands(this.#native.reopen(this.clock.now(), epoch));
+  }
+
+  /** Whether it is open, by the status of a call that says so. Throws why it cannot be opened. */
+  openingStands(status: number): boolean {
+    if (status !== DONE && status !== PENDING) throw this.#refusal();
     this.#follow();
+    return status === DONE;
   }
 
   /**
@@ -152,10 +163,16 @@ export class Core {
     }
   }
 
+  /** From here on every call gets `reason`; those that wait still get their results. */
+  refuse(reason: FerryError): void {
+    this.#ended ??= reason;
+  }
+
   /** Ends this core: whoever waits gets `reason`, and so does every later call. */
   end(reason: FerryError): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = reason;
+    if (this.#over) return;
+    this.#over = true;
+    this.#ended ??= reason;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#timerDue = Number.POSITIVE_INFINITY;
@@ -240,6 +257,16 @@ export class Core {
   /** How many messages, results or tokens the bytes hold. */
   count(): number {
     return this.#registers[COUNT] as number;
+  }
+
+  /** How many tickets wait to be fetched. */
+  tickets(): number {
+    return this.#registers[TICKETS] as number;
+  }
+
+  /** A number of the ticket that was fetched: its own, its file's, where, how many bytes. */
+  ofTicket(place: number): bigint {
+    return this.#longs[RECORD / 2 + place] as bigint;
   }
 
   /** Statistics, as the engine has them. */
@@ -328,6 +355,7 @@ export class Core {
     if (this.#bytes.length === 0) this.#look();
     while ((this.#registers[EVENTS] as number) > 0) this.#settleNext();
     if ((this.#registers[NOTICES] as number) > 0) this.#noticed();
+    if ((this.#registers[TICKETS] as number) > 0) this.disk?.();
     if (!this.clock.runs) return;
     const deadline = this.#floats[DEADLINE_FLOAT] as number;
     if (deadline < this.#timerDue) this.#arm(deadline);

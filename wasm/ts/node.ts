@@ -20,4 +20,4 @@ export * from "./index.js";
  * await broker.close();
  * ```
  */
-export const open: (options?: OpenOptions) => Promise<Broker> = opener(memory);
+export const open: (options?: OpenOptions) => Promise<Broker> = opener(memory, () => import("./path.node.js"));

@@ -10,8 +10,19 @@ import { invalid, shown } from "./errors.js";
 import { checkedLog } from "./log.js";
 import type { MemoryEngine } from "./memory.js";
 import type { Native } from "./native/ferrymq_wasm.js";
+import type { StoreNative } from "./store.js";
+import type { Tickets } from "./tickets.js";
 
-const OPEN_OPTIONS: ReadonlySet<string> = new Set(["name", "storage", "durability", "memoryLimit", "lease", "log"]);
+const OPEN_OPTIONS: ReadonlySet<string> = new Set([
+  "name",
+  "path",
+  "storage",
+  "durability",
+  "memoryLimit",
+  "lease",
+  "log",
+]);
+const STORAGE_OPTIONS: ReadonlySet<string> = new Set(["path"]);
 
 /** What every opening is told. */
 export interface Settings {
@@ -41,14 +52,29 @@ export async function core<N extends Native>(
   return { core: new Core(native, memory, clock, log), native };
 }
 
-/** The `open` of an entry that has this engine for queues in memory. */
-export function opener(memory: MemoryEngine): (options?: OpenOptions) => Promise<Broker> {
+/** What can store in directories, loaded when it is first needed. */
+export interface StoreModule {
+  openPath(path: string, settings: Settings): Promise<Broker>;
+  openFiles(core: Core, native: StoreNative, path: string): Promise<Tickets>;
+}
+
+/** The `open` of an entry that has this engine for queues in memory, and perhaps can store in directories. */
+export function opener(
+  memory: MemoryEngine,
+  directories?: () => Promise<StoreModule>,
+): (options?: OpenOptions) => Promise<Broker> {
   return async function open(options?: OpenOptions): Promise<Broker> {
     const passed = known<OpenOptions>("open", options, OPEN_OPTIONS);
     if (passed.name !== undefined) text("name", passed.name);
-    checkStorage(passed.storage);
+    const path = checkedPath(passed);
     const { durability, memoryLimit, lease, log } = passed;
     const settings = { durability, memoryLimit, lease, seed: random(), log };
+    if (path !== undefined) {
+      if (directories === undefined) {
+        throw invalid("path is for Node, a page has no directories; leave it out to keep queues in memory");
+      }
+      return (await directories()).openPath(path, settings);
+    }
     const { core: opened } = await core(memory, settings, new WallClock());
     opened.reopen(random());
     opened.log.debug("broker opened in memory");
@@ -61,12 +87,23 @@ export function memoryStorage(): { backend: "memory"; durability: Durability; pe
   return { backend: "memory", durability: "memory", persisted: false };
 }
 
-function checkStorage(storage: unknown): void {
-  if (storage === undefined || storage === "auto" || storage === "memory") return;
-  const path = typeof storage === "object" && storage !== null && "path" in storage;
-  throw invalid(
-    `storage is ${path ? "a path" : shown(storage)}; this version keeps queues in memory: leave it out, or pass "auto" or "memory"`,
-  );
+/** Where queues are to be stored; nothing: in memory. */
+function checkedPath({ path, storage }: OpenOptions): string | undefined {
+  if (typeof storage === "object" && storage !== null && path === undefined) {
+    return directoryName(known("storage", storage, STORAGE_OPTIONS).path);
+  }
+  if (path === undefined && (storage === undefined || storage === "auto" || storage === "memory")) return undefined;
+  if (path === undefined) throw invalid(`storage is ${shown(storage)}; pass "auto", "memory" or, in Node, { path }`);
+  if (storage !== undefined && storage !== "auto") {
+    throw invalid(`path and storage ${shown(storage)} exclude each other; leave one of them out`);
+  }
+  return directoryName(path);
+}
+
+/** A directory's name. */
+export function directoryName(path: unknown): string {
+  if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
+  throw invalid(`path is ${shown(path)}; pass the name of a directory`);
 }
 
 /** Tells one opening's tokens from another's, and spreads retries; nothing secret. */

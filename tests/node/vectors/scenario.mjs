@@ -58,7 +58,7 @@ const VERBS = {
 const STEP = { at: COUNT, do: TEXT, as: TEXT, expect: ANY, error: TEXT };
 const SCENARIO = { "name!": TEXT, about: TEXT, covers: TEXTS, open: ANY, "steps!": LIST };
 const OPEN = {
-  storage: (value) => value === "memory" || value === "manual",
+  storage: (value) => ["memory", "store", "manual"].includes(value),
   durability: TEXT,
   lease: ANY,
   memory_limit: ANY,

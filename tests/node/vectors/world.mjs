@@ -5,13 +5,21 @@ import { body, brief, compare, headers, shownMessage, shownStats } from "./value
 
 const DECLARING = new Set(["queue", "alter", "delete_queue", "exchange", "delete_exchange", "bind", "unbind"]);
 
-/** Runs a scenario's text; resolves with its line of the report. `api` has `openTesting`, `outgoing` and `FerryError`. */
+/**
+ * Runs a scenario's text; resolves with its line of the report. `api` has `openTesting`, `outgoing` and `FerryError`, and where there are files `directory`, which gives an empty one: there a scenario
+ * in memory is run on a store, too, and must give the same.
+ */
 export async function runScenario(api, home, file, text) {
   let name = file.replace(/^.*\//, "").replace(/\.json$/, "");
   try {
     const scenario = parse(text);
     name = scenario.name;
     await run(api, scenario);
+    if (api.directory !== undefined && (scenario.open?.storage ?? "memory") === "memory") {
+      await run(api, { ...scenario, open: { ...scenario.open, storage: "store" } }).catch((error) => {
+        throw new Error(`${error?.message ?? error}, only on a store`);
+      });
+    }
     return { home, file, name, ok: true, detail: "" };
   } catch (error) {
     return { home, file, name, ok: false, detail: String(error?.message ?? error) };
@@ -20,7 +28,7 @@ export async function runScenario(api, home, file, text) {
 
 async function run(api, scenario) {
   const { storage = "memory", ...rest } = scenario.open ?? {};
-  const { broker, testing } = await api.openTesting({ storage, ...ownNames(rest) });
+  const { broker, testing } = await api.openTesting({ ...storageOf(api, storage), ...ownNames(rest) });
   const world = new World(api, broker, testing, storage);
   for (const [at, step] of scenario.steps.entries()) {
     try {
@@ -32,12 +40,18 @@ async function run(api, scenario) {
   await broker.close();
 }
 
+/** What a scenario's storage is here. A page has no files: there a store is the disk in memory, which the runner tells after each step to complete. */
+function storageOf(api, storage) {
+  if (storage !== "store") return { storage };
+  return api.directory === undefined ? { storage: "manual" } : { storage, path: api.directory() };
+}
+
 /** A call: its result or its error once it has settled. */
 class Call {
   constructor(promise, show) {
     this.state = "pending";
     this.show = show;
-    promise.then(
+    this.settled = promise.then(
       (value) => Object.assign(this, { state: "done", value }),
       (error) => Object.assign(this, { state: "failed", error }),
     );
@@ -95,18 +109,33 @@ class World {
   }
 
   async step(step) {
-    if (step.at !== undefined) this.testing.advanceTo(step.at);
+    if (step.at !== undefined) {
+      this.testing.advanceTo(step.at);
+      // What fell due is seen once it is safe.
+      if (this.storage === "store") await this.#rest();
+    }
     const call =
       step.do === "result" ? this.#called(step.of) : new Call(this.#perform(step), SHOWN[step.do] ?? nothing);
-    await turn();
+    await this.#rest();
+    // A store is closed when its files are.
+    if (step.do === "close") await call.settled;
     // An event takes turns of the loop on its way: this step counts them itself.
-    while (step.do === "bus_events" && call.state === "pending") await turn();
+    while (step.do === "bus_events" && call.state === "pending") await this.#rest();
     if (call.state === "pending" && this.storage === "manual" && DECLARING.has(step.do)) {
       this.testing.sync();
       await turn();
     }
     judge(call, step);
     if (step.as !== undefined) this.calls.set(step.as, call);
+  }
+
+  /** Until everything has settled that can. A store completes by itself, which takes what time it takes. */
+  async #rest() {
+    await turn();
+    if (this.storage !== "store") return;
+    if (this.api.directory === undefined) this.testing.sync();
+    while (await this.testing.idle()) await turn();
+    await turn();
   }
 
   #called(name) {
@@ -286,7 +315,7 @@ class World {
   /** The events since the last time, once none has come for some turns. */
   async #events(events) {
     for (let quiet = 0, seen = 0; quiet < QUIET_TURNS; quiet += 1) {
-      await turn();
+      await this.#rest();
       if (events.length !== seen) quiet = 0;
       seen = events.length;
     }

@@ -1,0 +1,45 @@
+// Node: a broker that stores in a directory.
+
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import type { Broker } from "./api.js";
+import { BrokerHandle } from "./broker.js";
+import { WallClock } from "./clock.js";
+import type { Core } from "./core.js";
+import { Files } from "./files.node.js";
+import { core, type Settings } from "./open.js";
+import { Owner } from "./owner.node.js";
+import type { StoreNative } from "./store.js";
+import { store } from "./store.node.js";
+import { Tickets } from "./tickets.js";
+
+/** Opens the broker stored in a directory. */
+export async function openPath(path: string, settings: Settings): Promise<Broker> {
+  const clock = new WallClock();
+  const { core: opened, native } = await core(store, settings, clock);
+  try {
+    const tickets = await openFiles(opened, native, path);
+    clock.notBefore(native.engine_now());
+    opened.log.debug(`broker opened in ${resolve(path)}`);
+    return new BrokerHandle(opened, { backend: "files", durability: "durable", persisted: true }, false, tickets);
+  } catch (error) {
+    opened.free();
+    throw error;
+  }
+}
+
+/** Opens an engine over the files in a directory, which from here on is this process's. Nothing stays open if that is refused. */
+export async function openFiles(core: Core, native: StoreNative, path: string): Promise<Tickets> {
+  // What is meant now, wherever the process goes later.
+  const directory = resolve(path);
+  const owner = await Owner.take(directory);
+  native.use_disk(randomBytes(8).readBigUInt64LE());
+  const tickets = new Tickets(core, native, new Files(directory, owner));
+  try {
+    await tickets.open(owner.epoch);
+  } catch (error) {
+    await tickets.release(false);
+    throw error;
+  }
+  return tickets;
+}
