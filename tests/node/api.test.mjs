@@ -341,8 +341,8 @@ test("await using closes", async () => {
 test("storage is what it really is", async (t) => {
   const { broker } = await fresh(t);
   assert.deepEqual(broker.storage, { backend: "memory", durability: "memory", persisted: false });
-  for (const storage of ["opfs", "indexeddb", { path: "./data" }, 5, null]) {
-    await assert.rejects(open({ storage }), { code: "InvalidArgument", message: /memory/ });
+  for (const storage of ["opfs", "indexeddb", { name: "./data" }, 5, null]) {
+    await assert.rejects(open({ storage }), { code: "InvalidArgument", message: /memory|no option "name"/ });
   }
 });
 

@@ -6,8 +6,9 @@ use wasm_bindgen::JsValue;
 
 /// Queue options from a plain object. Errors: `InvalidArgument`; `options.ts` has checked every kind before, and says it better.
 pub fn options_from(options: JsValue) -> Result<QueueOptions> {
-    serde_wasm_bindgen::from_value(options)
-        .map_err(|error| Error::invalid(format!("the queue's options do not fit: {error}")))
+    serde_wasm_bindgen::from_value(options).map_err(|_| {
+        Error::invalid("the queue's options do not fit; report this, they were checked before")
+    })
 }
 
 /// A value as a plain object. Whole numbers of 64 bits come as bigint; `stats.ts` makes numbers of those that fit.

@@ -22,7 +22,6 @@ const OPEN_OPTIONS: ReadonlySet<string> = new Set([
   "lease",
   "log",
 ]);
-const STORAGE_OPTIONS: ReadonlySet<string> = new Set(["path"]);
 
 /** What every opening is told. */
 export interface Settings {
@@ -54,7 +53,8 @@ export async function core<N extends Native>(
 
 /** What can store in directories, loaded when it is first needed. */
 export interface StoreModule {
-  openPath(path: string, settings: Settings): Promise<Broker>;
+  openStored(options: OpenOptions, settings: Settings): Promise<Broker>;
+  directoryName(path: unknown): string;
   openFiles(core: Core, native: StoreNative, path: string): Promise<Tickets>;
 }
 
@@ -66,15 +66,10 @@ export function opener(
   return async function open(options?: OpenOptions): Promise<Broker> {
     const passed = known<OpenOptions>("open", options, OPEN_OPTIONS);
     if (passed.name !== undefined) text("name", passed.name);
-    const path = checkedPath(passed);
     const { durability, memoryLimit, lease, log } = passed;
     const settings = { durability, memoryLimit, lease, seed: random(), log };
-    if (path !== undefined) {
-      if (directories === undefined) {
-        throw invalid("path is for Node, a page has no directories; leave it out to keep queues in memory");
-      }
-      return (await directories()).openPath(path, settings);
-    }
+    if (directories !== undefined && !inMemory(passed, true)) return (await directories()).openStored(passed, settings);
+    inMemory(passed, false);
     const { core: opened } = await core(memory, settings, new WallClock());
     opened.reopen(random());
     opened.log.debug("broker opened in memory");
@@ -87,23 +82,15 @@ export function memoryStorage(): { backend: "memory"; durability: Durability; pe
   return { backend: "memory", durability: "memory", persisted: false };
 }
 
-/** Where queues are to be stored; nothing: in memory. */
-function checkedPath({ path, storage }: OpenOptions): string | undefined {
-  if (typeof storage === "object" && storage !== null && path === undefined) {
-    return directoryName(known("storage", storage, STORAGE_OPTIONS).path);
-  }
-  if (path === undefined && (storage === undefined || storage === "auto" || storage === "memory")) return undefined;
-  if (path === undefined) throw invalid(`storage is ${shown(storage)}; pass "auto", "memory" or, in Node, { path }`);
-  if (storage !== undefined && storage !== "auto") {
-    throw invalid(`path and storage ${shown(storage)} exclude each other; leave one of them out`);
-  }
-  return directoryName(path);
-}
-
-/** A directory's name. */
-export function directoryName(path: unknown): string {
-  if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
-  throw invalid(`path is ${shown(path)}; pass the name of a directory`);
+/** Whether queues are kept in memory; if not, in a directory. */
+function inMemory({ path, storage }: OpenOptions, directories: boolean): boolean {
+  if (path === undefined && (storage === undefined || storage === "auto" || storage === "memory")) return true;
+  if (directories && (path !== undefined || (typeof storage === "object" && storage !== null))) return false;
+  throw invalid(
+    path === undefined
+      ? `storage is ${shown(storage)}; pass "auto" or "memory", or in Node { path }`
+      : "only Node has directories; leave path out to keep queues in memory",
+  );
 }
 
 /** Tells one opening's tokens from another's, and spreads retries; nothing secret. */

@@ -2,10 +2,12 @@
 
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import type { Broker } from "./api.js";
+import type { Broker, OpenOptions } from "./api.js";
 import { BrokerHandle } from "./broker.js";
+import { known } from "./checks.js";
 import { WallClock } from "./clock.js";
 import type { Core } from "./core.js";
+import { invalid, shown } from "./errors.js";
 import { Files } from "./files.node.js";
 import { core, type Settings } from "./open.js";
 import { Owner } from "./owner.node.js";
@@ -13,8 +15,29 @@ import type { StoreNative } from "./store.js";
 import { store } from "./store.node.js";
 import { Tickets } from "./tickets.js";
 
-/** Opens the broker stored in a directory. */
-export async function openPath(path: string, settings: Settings): Promise<Broker> {
+const STORAGE_OPTIONS: ReadonlySet<string> = new Set(["path"]);
+
+/** Opens the broker stored in the directory that `path` or `storage` names. */
+export async function openStored({ path, storage }: OpenOptions, settings: Settings): Promise<Broker> {
+  if (path === undefined) {
+    return openPath(
+      directoryName(known<{ path?: unknown }>("storage", storage as object, STORAGE_OPTIONS).path),
+      settings,
+    );
+  }
+  if (storage !== undefined && storage !== "auto") {
+    throw invalid(`path and storage ${shown(storage)} exclude each other; leave one of them out`);
+  }
+  return openPath(directoryName(path), settings);
+}
+
+/** A directory's name. Throws `InvalidArgument`. */
+export function directoryName(path: unknown): string {
+  if (typeof path === "string" && path !== "" && !path.includes("\0")) return path;
+  throw invalid(`path is ${shown(path)}; pass the name of a directory`);
+}
+
+async function openPath(path: string, settings: Settings): Promise<Broker> {
   const clock = new WallClock();
   const { core: opened, native } = await core(store, settings, clock);
   try {

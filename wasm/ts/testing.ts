@@ -8,7 +8,7 @@ import type { Core } from "./core.js";
 import type { Engine } from "./engine.js";
 import { FerryError, invalid, shown } from "./errors.js";
 import type { MemoryEngine } from "./memory.js";
-import { core, directoryName, memoryStorage, type StoreModule } from "./open.js";
+import { core, memoryStorage, type StoreModule } from "./open.js";
 import type { StoreNative } from "./store.js";
 import type { Tickets } from "./tickets.js";
 
@@ -86,7 +86,7 @@ export function testingOpener(
   return async function openTesting(options?: TestingOptions) {
     const passed = known<TestingOptions>("openTesting", options, TESTING_OPTIONS);
     const { storage = "memory", durability, memoryLimit, lease, seed = 0, log } = passed;
-    const path = checkedPath(storage, passed.path);
+    checkStorage(storage, passed.path);
     integer("seed", seed, 0, 2 ** 32 - 1);
     const clock = new ManualClock();
     const settings = { durability, memoryLimit, lease, seed, log };
@@ -97,9 +97,10 @@ export function testingOpener(
     const { core: opened, native } = await core(store, settings, clock);
     // Small segments, whatever comes to stand under them.
     native.use_manual_disk();
-    if (path === undefined) return begun(opened, new TestingHooks(opened, clock, native));
+    if (storage === "manual") return begun(opened, new TestingHooks(opened, clock, native));
     if (directories === undefined) throw invalid('a page has no directories; pass storage "memory" or "manual"');
-    const { openFiles } = await directories();
+    const { directoryName, openFiles } = await directories();
+    const path = directoryName(passed.path);
     const hooks = new TestingHooks(opened, clock, native, () => openFiles(opened, native, path));
     return begun(opened, hooks, hooks);
   };
@@ -112,13 +113,11 @@ async function begun(opened: Core, testing: TestingHooks, store?: Settling): Ret
   return { broker: new BrokerHandle(opened, storage, true, store), testing };
 }
 
-function checkedPath(storage: unknown, path: unknown): string | undefined {
+function checkStorage(storage: unknown, path: unknown): void {
   if (storage !== "memory" && storage !== "manual" && storage !== "store") {
     throw invalid(`storage is ${shown(storage)}; pass "memory", "manual" or "store"`);
   }
-  if (storage === "store") return directoryName(path);
-  if (path !== undefined) throw invalid('path is for storage: "store" only');
-  return undefined;
+  if (storage !== "store" && path !== undefined) throw invalid('path is for storage: "store" only');
 }
 
 class TestingHooks implements Testing, Settling {

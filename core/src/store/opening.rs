@@ -211,12 +211,12 @@ impl Opening {
                     self.take_first_copy(file, len, &bytes)?;
                 }
             }
-            Phase::LastCopies { left } if headers::DISK_LOSES => {
+            Phase::LastCopies { left } => {
                 if let Some((file, len)) = left.pop() {
                     self.take_last_copy(file, len, &bytes)?;
                 }
             }
-            Phase::Unreadable { left } if headers::DISK_LOSES => {
+            Phase::Unreadable { left } => {
                 if let Some(own) = left.pop() {
                     self.look_for_frames(own, &bytes)?;
                 }
@@ -225,7 +225,7 @@ impl Opening {
                 let at = *at;
                 self.look_back(at, bytes)?;
             }
-            Phase::Void { left, .. } if headers::DISK_LOSES => {
+            Phase::Void { left, .. } => {
                 if let Some((file, _)) = left.pop() {
                     self.compare_copies(file, &bytes)?;
                 }
@@ -423,7 +423,7 @@ impl Opening {
         let (kept, void): (Vec<_>, Vec<_>) = self.segments.iter().copied().partition(stays);
         let doubtful = void.iter().filter(|own| !self.compared.contains(&own.file));
         let left: Vec<_> = doubtful.map(|own| (own.file, own.header.len)).collect();
-        if headers::DISK_LOSES && !left.is_empty() {
+        if !left.is_empty() {
             self.phase = Phase::Void {
                 left,
                 checkpoint: Box::new(checkpoint),

@@ -11,9 +11,6 @@ use crate::store::ticket::FileId;
 /// So far back the number of a segment is looked for whose header cannot be read.
 const LOOKED_FOR_MAX: u64 = 1 << 24;
 
-/// WebAssembly has only the disk in memory, which neither tears nor loses a sector: looking for what such a disk lost is not worth a hundredth of the module.
-pub(super) const DISK_LOSES: bool = cfg!(not(target_arch = "wasm32"));
-
 impl Opening {
     pub(super) fn take_first_copy(
         &mut self,
@@ -45,7 +42,6 @@ impl Opening {
     pub(super) fn first_copies_are_read(&mut self) {
         let unreadable = self.unreadable.iter();
         let long = unreadable.filter(|own| format::place_of(Copy::Last, own.len).is_some());
-        let long = long.filter(|_| DISK_LOSES);
         self.phase = Phase::LastCopies {
             left: long.map(|own| (own.file, own.len)).collect(),
         };
@@ -76,14 +72,11 @@ impl Opening {
     /// What is empty at both ends is free, unless nothing at all can be read: then all files are looked into.
     pub(super) fn last_copies_are_read(&mut self) {
         let unreadable = std::mem::take(&mut self.unreadable);
-        let any = !DISK_LOSES
-            || !self.segments.is_empty()
-            || unreadable.iter().any(|own| own.last.is_some());
+        let any = !self.segments.is_empty() || unreadable.iter().any(|own| own.last.is_some());
         let (free, left): (Vec<_>, Vec<_>) = unreadable
             .into_iter()
             .partition(|own| any && self.empty.contains(&own.file));
         self.free = free.iter().map(|own| (own.file, own.len)).collect();
-        let left = if DISK_LOSES { left } else { Vec::new() };
         self.phase = Phase::Unreadable { left };
     }
 
