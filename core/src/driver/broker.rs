@@ -242,9 +242,18 @@ impl Broker {
         }
     }
 
+    /// Whether the short ways may be answered at once: with a store everything waits for the log.
+    #[inline]
+    fn has_short_ways(&self) -> bool {
+        self.shared.directory.is_none()
+    }
+
     /// Puts a message on a queue if that can be answered at once; else gives it back, to be handed in as a command. The short way of [`Command::Produce`].
     #[inline]
     pub fn produce_at_once(&self, queue: QueueId, message: Outgoing) -> Result<AtOnce> {
+        if !self.has_short_ways() {
+            return Ok(AtOnce::Waits(message));
+        }
         let timed = message.delay.is_some() || message.ttl.is_some();
         let now = if timed {
             self.shared.clock.now()
@@ -264,6 +273,9 @@ impl Broker {
         queue: QueueId,
         body: &mut Option<model::Body>,
     ) -> Result<Option<model::MessageId>> {
+        if !self.has_short_ways() {
+            return Ok(None);
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(
             |state| state.engine.produce_body_at_once(now, queue, body),
@@ -278,6 +290,9 @@ impl Broker {
         queue: QueueId,
         bodies: &mut Vec<model::Body>,
     ) -> Result<Option<model::MessageId>> {
+        if !self.has_short_ways() {
+            return Ok(None);
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(
             |state| state.engine.produce_bodies_at_once(now, queue, bodies),
@@ -292,6 +307,9 @@ impl Broker {
         queue: QueueId,
         auto_ack: bool,
     ) -> Result<Option<model::Delivery>> {
+        if !self.has_short_ways() {
+            return Ok(None);
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(
             |state| {
@@ -305,6 +323,9 @@ impl Broker {
     /// Takes the next message that is reserved for a push consumer; `None`: hand it in as a command. The short way of [`Command::Take`].
     #[inline]
     pub fn take_at_once(&self, consumer: ConsumerId) -> Result<Option<model::Delivery>> {
+        if !self.has_short_ways() {
+            return Ok(None);
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(|state| state.engine.take_at_once(now, consumer), now)
     }
@@ -317,6 +338,9 @@ impl Broker {
         auto_ack: bool,
         taken: &mut Vec<model::Delivery>,
     ) -> Result<()> {
+        if !self.has_short_ways() {
+            return Ok(());
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(
             |state| {
@@ -346,6 +370,9 @@ impl Broker {
     /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].
     #[inline]
     pub fn ack_at_once(&self, token: Token) -> Result<bool> {
+        if !self.has_short_ways() {
+            return Ok(false);
+        }
         let now = self.shared.clock.last_tick();
         self.at_once(|state| state.engine.ack_at_once(now, token), now)
     }

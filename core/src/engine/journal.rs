@@ -204,8 +204,9 @@ impl Engine {
         if self.watermark.covers(lsn, level) {
             return None;
         }
-        if level == Durability::Durable {
-            log.want_sync(lsn);
+        match level {
+            Durability::Durable => log.want_sync(lsn),
+            Durability::Written | Durability::Memory => log.want_written(lsn),
         }
         Some(lsn)
     }

@@ -71,6 +71,7 @@ pub struct Log {
     written: u64,
     synced: u64,
     wanted: u64,
+    wanted_written: u64,
     /// The file that was written last, which a sync is for.
     file: FileId,
     /// Files of recycled segments, given back once the record of it is safe.
@@ -96,6 +97,7 @@ impl Log {
             written: 0,
             synced: 0,
             wanted: 0,
+            wanted_written: 0,
             file: FileId(0),
             retiring: Vec::new(),
             checkpoint: (0, 0),
@@ -246,6 +248,11 @@ impl Log {
             .any(|own| own == segment)
     }
 
+    /// Somebody waits until `lsn` is written: it does not wait for a sync that is under way.
+    pub fn want_written(&mut self, lsn: u64) {
+        self.wanted_written = self.wanted_written.max(lsn);
+    }
+
     /// A sync that covers `lsn` is wanted as soon as can be.
     pub fn want_sync(&mut self, lsn: u64) {
         self.wanted = self.wanted.max(lsn);
@@ -336,6 +343,12 @@ impl Log {
             )
         };
         if self.is_out(busy) {
+            return;
+        }
+        // While a sync is under way the next group gathers: one write for all of it.
+        let gathers = self.wanted_written <= self.written
+            && self.is_out(|errand| matches!(errand, Errand::Syncing(_)));
+        if gathers {
             return;
         }
         let Some(chunk) = self.writer.chunks.first() else {
