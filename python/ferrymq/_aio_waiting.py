@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import weakref
 from typing import Any
 
@@ -35,13 +36,26 @@ class _Waker:
 _wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
 
 
+class _Last(threading.local):
+    """The loop of this thread that waited last: nearly always the one that waits next."""
+
+    waker: _Waker | None = None
+
+
+_last = _Last()
+
+
 def _waker_of(loop: asyncio.AbstractEventLoop) -> _Waker:
+    waker = _last.waker
+    if waker is not None and waker.loop() is loop:
+        return waker
     waker = _wakers.get(loop)
     if waker is None:
         for other, its in list(_wakers.items()):
             if other.is_closed():
                 its.forget()
         waker = _wakers[loop] = _Waker(loop)
+    _last.waker = waker
     return waker
 
 
@@ -77,12 +91,13 @@ async def answered(pending: _native.Pending) -> Any:
     try:
         pending.notify(waker.ready, future)
         await future
-        return pending.take()
-    finally:
+    except BaseException:
+        # Cancelled, perhaps with the answer on its way: what it brings is given back.
         waker.waiting.pop(future, None)
-        # After take() this does nothing. Cancelled before, perhaps with the answer on its way:
-        # what it brings is given back.
         pending.cancel()
+        raise
+    waker.waiting.pop(future, None)
+    return pending.take()
 
 
 async def result(started: Any) -> Any:

@@ -1,6 +1,7 @@
 //! One command on its way: to the engine, perhaps into a wait, and back as a Python object.
 //! A thread that waits has let go of the GIL; a coroutine gets a [`Pending`] to wait for instead.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,10 @@ use ferrymq_core::driver;
 use ferrymq_core::engine::{Command, Reply};
 use ferrymq_core::model::{QueueId, Result as CoreResult};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use crate::aio::Ready;
 use crate::errors::{forked, raised};
@@ -152,8 +156,13 @@ pub fn answer(
 
 /// How to wait where this thread's greenlets share a hub, which a waiting thread would stop. Only who has gevent or eventlet is asked.
 fn hub_wait(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    if !modules.contains("gevent")? && !modules.contains("eventlet")? {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let modules = MODULES.get_or_try_init(py, || {
+        let modules = py.import("sys")?.getattr("modules")?;
+        Ok::<_, PyErr>(modules.cast_into::<PyDict>()?.unbind())
+    })?;
+    let modules = modules.bind(py);
+    if !modules.contains(intern!(py, "gevent"))? && !modules.contains(intern!(py, "eventlet"))? {
         return Ok(None);
     }
     let wait = py.import("ferrymq._hubs")?.call_method0("waiting")?;
@@ -181,11 +190,20 @@ fn wait(py: Python<'_>, mut pending: driver::Pending) -> PyResult<CoreResult<Rep
     }
 }
 
-/// Python handles signals in its main thread only, so every other one need not look.
+/// Python handles signals in its main thread only, so every other one need not look. A thread is asked once, and again after a fork, which makes another one the main thread.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+    }
+    let forks = FORKS.load(Ordering::Relaxed);
+    if let Some((_, known)) = KNOWN.get().filter(|known| known.0 == forks) {
+        return Ok(known);
+    }
     let threading = py.import("threading")?;
     let current = threading.call_method0("get_ident")?;
-    current.eq(threading.call_method0("main_thread")?.getattr("ident")?)
+    let is_main = current.eq(threading.call_method0("main_thread")?.getattr("ident")?)?;
+    KNOWN.set(Some((forks, is_main)));
+    Ok(is_main)
 }
 
 /// A call that has not been answered. Dropping it takes the call back; a message that it was just given is released.
