@@ -236,8 +236,11 @@ def test_an_unknown_option_names_the_known_ones(broker: ferrymq.Broker) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"path": "/data"},
-        {"path": b"/data"},
+        {"path": 1},
+        {"path": ["data"]},
+        {"path": ""},
+        {"path": "da\0ta"},
+        {"path": "no-such-directory/data", "lease": 0},
         {"lease": 0},
         {"lease": "1"},
         {"lease": 12 * 3600 + 1},
