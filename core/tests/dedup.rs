@@ -179,6 +179,7 @@ impl Run {
             }
             Move::Sync => self.sync(),
             Move::Kill => {
+                self.write();
                 self.testing.kill();
                 self.reopen(|own| own.level > Durability::Memory);
             }
@@ -200,6 +201,19 @@ impl Run {
                 self.sync();
             }
         }
+    }
+
+    /// What waits for a sync may not be written yet; who asks for no more has it written, and all before it.
+    fn write(&self) {
+        let command = Command::Produce {
+            queue: self.queue.id(),
+            message: Outgoing {
+                durability: Some(Durability::Written),
+                ..Outgoing::new(&b"body"[..])
+            },
+            wait: Wait::No,
+        };
+        drop(self.broker.start(command));
     }
 
     fn sync(&mut self) {

@@ -106,7 +106,7 @@ def open(
 
     storage: "memory" has no store, as ferrymq.open(); "manual" has one whose syncs complete only
     by broker.disk.sync(), so that a durable produce waits for it (declare a queue from another
-    thread or through broker.aio: that waits, too) or when 1 MiB was written; "store" is in the
+    thread or through broker.aio: that waits, too) or when 256 KiB were written; "store" is in the
     directory `path`, and everything is synced before a call returns.
     seed: of the spread of backoffs, the same in every run. The rest: see ferrymq.open.
     """

@@ -15,7 +15,7 @@ use super::state::{Delivery, State};
 pub enum Storage {
     /// Nothing.
     Memory,
-    /// A disk in memory whose syncs complete only when told, or when a segment of the log is full (after 1 MiB): the next begins only when it is safe.
+    /// A disk in memory whose syncs complete only when told, or when a segment of the log is full (after 256 KiB): the next begins only when it is safe.
     Manual,
     /// Files in this directory. Everything is synced before a call returns, so `sync` has nothing to do, and losing power loses no more than `kill`.
     Files(PathBuf),

@@ -67,7 +67,7 @@ pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Bytes of a segment of the log where nothing else is said.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 /// Bytes of a segment on the disk in memory that tests use: so many can be written before it has to sync by itself.
-pub const SEGMENT_BYTES_TESTING: u64 = 1024 * 1024;
+pub const SEGMENT_BYTES_TESTING: u64 = 256 * 1024;
 /// A segment file is filled with zeros so far ahead of small writes, bytes: then a sync has nothing to change in the file's map.
 pub const ZEROED_AHEAD_BYTES: u64 = 256 * 1024;
 /// Least bytes of a segment.
