@@ -1,7 +1,7 @@
 """Writes the benchmark page: tables and charts from what the benchmark programs measured.
 
     python benches/report.py --criterion DIR --memory FILE --python FILE --node FILE \
-        --package FILE --out docs
+        --package FILE --store FILE --python-store FILE --out docs
 
 `cargo xtask bench` runs the programs and calls this. Charts are SVG, drawn without dates, so that
 equal figures give equal files.
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +19,8 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "ferrymq"
 matplotlib.rcParams["svg.fonttype"] = "none"
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
+from rows import Row, Target, find  # noqa: E402
+from store_rows import store_rows, store_targets  # noqa: E402
 
 OURS, PEER = "#1f6f8b", "#b8b8b8"
 
@@ -71,30 +72,6 @@ GROWING = [
 ]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measurement: who did what, and how long one message took."""
-
-    home: str
-    case: str
-    who: str
-    ns: float
-
-    @property
-    def ours(self) -> bool:
-        return self.who.startswith("ferrymq")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A number to reach: a ratio to a peer, or a bound."""
-
-    what: str
-    wanted: str
-    reached: str
-    met: bool
-
-
 def core_rows(criterion: Path) -> list[Row]:
     measured = [
         (group, function, case, who, messages)
@@ -129,14 +106,6 @@ def node_rows(file: Path) -> list[Row]:
         )
         for r in results
     ]
-
-
-def find(rows: list[Row], home: str, case: str, who: str) -> float:
-    return next(
-        row.ns
-        for row in rows
-        if row.home == home and row.case.startswith(case) and row.who.startswith(who)
-    )
 
 
 def targets(rows: list[Row], waiting: dict[str, float], package: int) -> list[Target]:
@@ -238,10 +207,15 @@ def table(rows: list[Row]) -> list[str]:
 INTRODUCTION = """# Benchmarks
 
 Written by `cargo xtask bench`; run it to measure your machine. Everything on this page was measured
-in one run, in release builds, with 100-byte messages, in memory: **nothing here is synced to a
-disk**, neither ours nor a peer's. Peers do less: a channel has no leases, no acks by message, no
-statistics. They say what is the least that a queue can cost in that language. Figures are medians
-of rounds in which everybody had a turn; compare ratios, not absolute times: the machine is shared.
+in one run, in release builds, with 100-byte messages. Where a heading does not say **store**,
+everything is in memory and **nothing is synced to a disk**, neither ours nor a peer's. Peers do
+less: a channel has no leases, no acks by message, no statistics. They say what is the least that a
+queue can cost in that language. Figures are medians of rounds in which everybody had a turn;
+compare ratios, not absolute times: the machine is shared.
+
+Where a heading says **store**, all use one disk in turn, and each line says what it has synced when
+its call returns. "Raw" overwrites a file that was written before and syncs it: what the disk can do
+for one writer.
 """
 
 NOTES = """
@@ -262,9 +236,9 @@ million falls due at once); in a backlog of a million a message of ten prioritie
 {ten_priorities_ns:.0f} ns from produce to ack, one of a single priority {one_priority_ns:.0f} ns.
 Routing is asked for keys far from each other in turn, so that none finds its bindings still in the
 cache. The memory of a fan-out counts every allocation of 500 publishes: a body that were copied for
-each queue would alone be 1,024 bytes in each. The size counts the WebAssembly module without a store
-and its glue as they are shipped; with the whole public API a page loads {everything:.1f} KB. The
-module with a store and its glue, which only who opens one loads, have {with_store:.1f} KB.
+each queue would alone be 1,024 bytes in each. The size counts the WebAssembly module without a
+store and its glue as they are shipped; with the whole public API a page loads {everything:.1f} KB.
+The module with a store and its glue, which only who opens one loads, have {with_store:.1f} KB.
 """
 
 
@@ -289,13 +263,16 @@ def page(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("criterion", "memory", "python", "node", "package", "out"):
+    named = ("criterion", "memory", "python", "node", "package", "store", "python-store", "out")
+    for name in named:
         parser.add_argument(f"--{name}", type=Path, required=True)
     given = parser.parse_args()
     rows = core_rows(given.criterion) + python_rows(given.python) + node_rows(given.node)
+    rows += store_rows(given.store) + python_rows(given.python_store)
     waiting = json.loads(given.memory.read_text())
     package = json.loads(given.package.read_text())
     reached = targets(rows, waiting, package["module_and_glue"])
+    reached += store_targets(rows, given.store)
     given.out.mkdir(parents=True, exist_ok=True)
     charts = {}
     for home, case in dict.fromkeys((row.home, row.case) for row in rows):

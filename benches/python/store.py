@@ -284,7 +284,12 @@ def main() -> None:
                 finally:
                     shutil.rmtree(directory)
     for (case, who), values in taken.items():
-        row = {"home": "Python", "case": case, "who": who, "ns": round(statistics.median(values), 1)}
+        row = {
+            "home": "Python",
+            "case": case,
+            "who": who,
+            "ns": round(statistics.median(values), 1),
+        }
         print(json.dumps(row))
 
 

@@ -13,6 +13,8 @@ struct Printed {
     python: PathBuf,
     node: PathBuf,
     package: PathBuf,
+    store: PathBuf,
+    python_store: PathBuf,
 }
 
 /// Measures everything. `--quick` asks only whether the benchmarks still run: few messages, and the page goes to target/bench instead of docs.
@@ -32,8 +34,11 @@ pub fn run(arguments: &[String]) -> Outcome<()> {
         python: directory.join("python.jsonl"),
         node: directory.join("node.json"),
         package: directory.join("package.json"),
+        store: directory.join("store.json"),
+        python_store: directory.join("python-store.jsonl"),
     };
     measure(quick, &printed)?;
+    measure_store(quick, &printed, &directory)?;
     let out = if quick {
         directory.join("page")
     } else {
@@ -68,6 +73,8 @@ fn measure(quick: bool, printed: &Printed) -> Outcome<()> {
             "--release",
             "--package",
             "ferrymq-bench",
+            "--bin",
+            "ferrymq-bench",
             "--",
         ])
         .arg(messages);
@@ -81,6 +88,26 @@ fn measure(quick: bool, printed: &Printed) -> Outcome<()> {
         Run::new("node").arg("benches/node/size.mjs"),
         &printed.package,
     )
+}
+
+/// The store, on the disk that this directory is on.
+fn measure_store(quick: bool, printed: &Printed, directory: &Path) -> Outcome<()> {
+    let quickly: &[&str] = if quick { &["--quick"] } else { &[] };
+    let rust = Run::new("cargo").args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "ferrymq-bench",
+        "--bin",
+        "store",
+        "--",
+        "--directory",
+    ]);
+    keep(rust.arg(directory).args(quickly), &printed.store)?;
+    let python =
+        Run::new(paths::venv_bin("python")).args(["benches/python/store.py", "--directory"]);
+    keep(python.arg(directory).args(quickly), &printed.python_store)
 }
 
 /// Runs a program and keeps what it prints. Errors: it fails.
@@ -106,6 +133,10 @@ fn report(printed: &Printed, out: &Path) -> Outcome<()> {
         .arg(&printed.node)
         .arg("--package")
         .arg(&printed.package)
+        .arg("--store")
+        .arg(&printed.store)
+        .arg("--python-store")
+        .arg(&printed.python_store)
         .arg("--out")
         .arg(out)
         .run()

@@ -49,7 +49,7 @@ fn main() {
     } else {
         Scale {
             slice: Duration::from_millis(700),
-            rounds: 3,
+            rounds: 7,
             waiting: 1_000_000,
         }
     };
