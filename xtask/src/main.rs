@@ -3,6 +3,7 @@
 
 mod bench;
 mod counts;
+mod crash;
 mod demo;
 mod fuzz;
 mod lint;
@@ -79,6 +80,11 @@ fn command() -> Command {
         )
         .subcommand(fuzz::command())
         .subcommand(
+            Command::new("crash")
+                .about("Kills processes that work on a store, and looks whether its promises hold; --cycles N --seed S")
+                .arg(rest()),
+        )
+        .subcommand(
             Command::new("bench")
                 .about("Measures beside peers and writes docs/benchmarks.md")
                 .arg(rest()),
@@ -105,6 +111,7 @@ fn dispatch(matches: &ArgMatches) -> Outcome<bool> {
         Some(("vectors", given)) => vectors::run(given.get_one::<PathBuf>("dir")),
         Some(("lint", _)) => lint::run(),
         Some(("demo", given)) => demo::run(&rest(given)).map(|()| true),
+        Some(("crash", given)) => crash::run(&rest(given)).map(|()| true),
         Some(("fuzz", given)) => fuzz::run(given).map(|()| true),
         Some(("bench", given)) => bench::run(&rest(given)).map(|()| true),
         _ => unreachable!("clap asks for a subcommand"),

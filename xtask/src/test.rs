@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench;
 use crate::counts::Counts;
+use crate::crash;
 use crate::lint;
 use crate::paths;
 use crate::products;
@@ -14,11 +15,15 @@ use crate::shell::{Outcome, Run};
 use crate::table;
 use crate::vectors;
 
+/// How often a process is killed in the test command.
+const CRASH_CYCLES: &str = "50";
+
 type Stage = (&'static str, fn() -> Outcome<Counts>);
 
 const STAGES: &[Stage] = &[
     ("rust", rust),
     ("python", python),
+    ("crash", crash),
     ("node", node),
     ("browser", browser),
     ("vectors", all_vectors),
@@ -79,6 +84,12 @@ fn python() -> Outcome<Counts> {
         .args(["-m", "pytest", "-q", "tests/python"])
         .watched()?;
     Ok(Counts::pytest(&printed))
+}
+
+/// Some cycles of what `cargo xtask crash` does at length.
+fn crash() -> Outcome<Counts> {
+    crash::run(&["--cycles".to_owned(), CRASH_CYCLES.to_owned()])?;
+    Ok(Counts::one(true))
 }
 
 fn node() -> Outcome<Counts> {
