@@ -16,14 +16,22 @@ __all__ = ["answered", "result"]
 class _Waker:
     """What one event loop waits for. The loop is woken once, however many calls were answered."""
 
-    __slots__ = ("__weakref__", "loop", "ready", "waiting")
+    __slots__ = ("__weakref__", "loop", "ready", "waiting", "working")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self.waiting: dict[asyncio.Future[None], _native.Pending] = {}
+        # A call of each store that is told, once this turn of the loop is over, to use its disk.
+        self.working: dict[int, _native.Pending] = {}
         # A partial of a weak reference: Ready, which the garbage collector cannot look into,
         # holds nothing that leads back to it.
         self.ready = _native.Ready(functools.partial(_wake, weakref.ref(self)))
+
+    def work(self) -> None:
+        """Tell the stores: what one turn of the loop began is one group, with one sync."""
+        working, self.working = self.working, {}
+        for pending in working.values():
+            pending.work_on()
 
     def forget(self) -> None:
         """Take back what a closed loop waited for: nobody will ever ask for it."""
@@ -89,7 +97,11 @@ async def answered(pending: _native.Pending) -> Any:
     future = loop.create_future()
     waker.waiting[future] = pending
     try:
-        pending.notify(waker.ready, future)
+        store = pending.notify_only(waker.ready, future)
+        if store and store not in waker.working:
+            if not waker.working:
+                loop.call_soon(waker.work)
+            waker.working[store] = pending
         await future
     except BaseException:
         # Cancelled, perhaps with the answer on its way: what it brings is given back.

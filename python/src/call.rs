@@ -242,12 +242,37 @@ impl Pending {
 impl Pending {
     /// Has `ready` report `future` once the call is answered.
     fn notify(&self, py: Python<'_>, ready: &Bound<'_, Ready>, future: Py<PyAny>) -> PyResult<()> {
-        self.shared.driver(py)?;
-        if let Some((mut pending, shape)) = self.taken() {
-            let answered = Arc::clone(&ready.get().answered);
-            pending.on_ready(Box::new(move || answered.report(future)));
-            self.put_back(pending, shape);
+        if self.notify_only(py, ready, future)? != 0 {
+            self.work_on(py)?;
         }
+        Ok(())
+    }
+
+    /// The same, but if the disk is needed for the call, says so by the number of its store: `work_on` is then to be called, once for all calls of that store which begin now. 0: it is not needed.
+    fn notify_only(
+        &self,
+        py: Python<'_>,
+        ready: &Bound<'_, Ready>,
+        future: Py<PyAny>,
+    ) -> PyResult<usize> {
+        self.shared.driver(py)?;
+        let Some((mut pending, shape)) = self.taken() else {
+            return Ok(0);
+        };
+        let needs_work = pending.needs_work();
+        let answered = Arc::clone(&ready.get().answered);
+        pending.on_ready(Box::new(move || answered.report(future)));
+        self.put_back(pending, shape);
+        Ok(if needs_work {
+            Arc::as_ptr(&self.shared).addr()
+        } else {
+            0
+        })
+    }
+
+    /// Has the store's thread do what the disk is needed for.
+    fn work_on(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.driver(py)?.work_on();
         Ok(())
     }
 

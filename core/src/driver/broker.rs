@@ -391,6 +391,11 @@ impl Broker {
         result
     }
 
+    /// Has the store's thread do what the disk is needed for. Only for calls whose [`Pending::needs_work`] said so; every other way does it by itself.
+    pub fn work_on(&self) {
+        self.shared.worker.wake();
+    }
+
     /// Hands a command to whoever has the lock next, for finalisers and signal handlers: its answer is dropped. Never waits, unless the ring is full.
     pub fn post(&self, command: Command) {
         if let Err(command) = self.shared.ring.push(command) {

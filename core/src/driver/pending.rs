@@ -190,6 +190,12 @@ impl Pending {
         result
     }
 
+    /// Whether somebody has to be told that the disk is needed: with [`Broker::work_on`], which whoever begins many calls at once does once for all of them. Asked before `on_ready`, which tells it else.
+    #[must_use]
+    pub fn needs_work(&self) -> bool {
+        self.has_job.take()
+    }
+
     /// Calls `wake` once when the result is there, at once if it is already. Then `try_take`.
     pub fn on_ready(&mut self, wake: Box<dyn FnOnce() + Send>) {
         self.leave_work();
