@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::queue::{Due, Position};
 use crate::settle::Lease;
-use crate::store::{Record, State};
+use crate::store::{About, Record, State};
 
 use super::calls::Waits;
 use super::{Engine, Outcome, Reply, Step, Wait};
@@ -171,10 +171,11 @@ impl Engine {
             let (token, deadline) = self.lease_out(index, position, hands);
             let told = !deliberate::is(Deliberate::ForgetHandOvers);
             if self.log.is_some() && level > Durability::Memory && told {
-                self.record(&Record::Leased {
+                let record = Record::Leased {
                     message: position.id,
                     attempt: message.attempt,
-                });
+                };
+                self.record_of(About::Queue(index), &record);
             }
             (Some(token), deadline)
         };

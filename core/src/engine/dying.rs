@@ -11,7 +11,7 @@ use crate::produce::Load;
 use crate::queue::Position;
 use crate::reclaim::Note;
 use crate::settle::{dead_letter, origin, redriven};
-use crate::store::{Accepted, Moved, Record, Resident, State};
+use crate::store::{About, Accepted, Moved, Record, Resident, State};
 
 use super::entering::cost;
 use super::line::Held;
@@ -35,8 +35,8 @@ impl Engine {
             && let Some(resident) = self.messages.get(slot)
             && resident.level > Durability::Memory
         {
-            let message = resident.id;
-            self.record(&Record::Removed { message, cause });
+            let (message, about) = (resident.id, About::Queue(resident.queue));
+            self.record_of(about, &Record::Removed { message, cause });
         }
         self.take_out(slot, cause, false);
     }
@@ -365,11 +365,12 @@ impl Engine {
         let properties = resident.properties.clone();
         let detail = detail.or_else(|| self.reasons.get(&id).cloned());
         if self.log.is_some() && level > Durability::Memory {
-            self.record(&Record::Held {
+            let record = Record::Held {
                 message: id,
                 cause,
                 detail: detail.clone(),
-            });
+            };
+            self.record_of(About::Queue(index), &record);
         }
         self.notice(index, Noticed::Held);
         self.set_state(slot, State::Held);

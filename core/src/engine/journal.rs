@@ -5,7 +5,7 @@ use crate::model::limits::SYNC_DELAY_MS_MAX;
 use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
 use crate::produce::Watermark;
 use crate::reclaim::Note;
-use crate::store::{DiskOutcome, LogError, Progress, Record, Refused, TicketId};
+use crate::store::{About, DiskOutcome, LogError, Progress, Record, Refused, TicketId};
 
 use super::calls::Waits;
 use super::once::THIS_FRAME;
@@ -15,8 +15,21 @@ use super::{Answer, Engine, Noticed, Outcome, Reply, Wait};
 impl Engine {
     /// Adds a record to the frame of this step.
     pub(super) fn record(&mut self, record: &Record) {
+        let about = match record {
+            Record::Accepted(accepted) => About::Queue(accepted.queue.index),
+            Record::Queue { queue, .. }
+            | Record::QueueDeleted { queue }
+            | Record::Forgotten { queue, .. } => About::Queue(queue.index),
+            Record::Recycled { .. } => About::Nothing,
+            _ => About::Several,
+        };
+        self.record_of(about, record);
+    }
+
+    /// The same for what does not name its queue itself.
+    pub(super) fn record_of(&mut self, about: About, record: &Record) {
         if let Some(log) = self.log.as_mut().filter(|log| log.is_open()) {
-            log.add(record);
+            log.add(record, about);
             match record {
                 Record::Accepted(accepted) => self.notes.push(Note::Accepted(accepted.id)),
                 Record::Moved(moved) => {

@@ -14,6 +14,7 @@ mod event;
 mod journal;
 mod lifetime;
 mod line;
+mod losses;
 mod once;
 mod pushing;
 mod recover;
@@ -46,6 +47,7 @@ use recover::Replay;
 pub use at_once::AtOnce;
 pub use command::{Answer, Command, Operation, Reply, Wait};
 pub use event::{Event, Notice, Noticed, Output};
+pub use losses::Loss;
 
 /// What an engine is told when it begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,6 +136,8 @@ pub struct Engine {
     replay: Replay,
     /// Why the store cannot be opened.
     refused: Option<Refused>,
+    /// What may be lost, as the opening found.
+    losses: Vec<Loss>,
     watermark: Watermark,
     /// Queues with messages that nobody may see yet.
     hiding: BTreeSet<u32>,
@@ -185,6 +189,7 @@ impl Engine {
             notes: Vec::new(),
             replay: Replay::default(),
             refused: None,
+            losses: Vec::new(),
             watermark: Watermark::default(),
             hiding: BTreeSet::new(),
             reasons: BTreeMap::new(),
@@ -235,7 +240,7 @@ impl Engine {
         self.refused.as_ref()
     }
 
-    /// What was durable and could not be read when the store was opened. Everything else is served.
+    /// What was durable and could not be read when the store was opened; [`losses`](Engine::losses) says what that means for queues and messages. Everything else is served.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
         self.log.as_ref().map_or(&[], |log| log.damage())

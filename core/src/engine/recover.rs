@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::deliver::Consumers;
 use crate::model::collections::BTreeMap;
+use crate::model::deliberate::{self, Deliberate};
+use crate::model::limits::{PRIORITIES_MAX, QUEUES_MAX};
 use crate::model::{Departure, ExchangeId, MessageId, QueueId, QueueSpec, Return, Time};
 use crate::produce::Original;
 use crate::queue::Position;
@@ -13,6 +15,7 @@ use crate::store::{Accepted, Found, FoundFrame, Moved, Record, Resident, State};
 
 use super::Engine;
 use super::entering::cost;
+use super::losses::Gaps;
 
 /// A message of the log as far as it has been replayed.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) enum Replay {
         checkpoint: u64,
         /// The time of the newest frame.
         time: Time,
+        /// Frames that were not found.
+        gaps: Gaps,
     },
     /// All was replayed.
     Over,
@@ -50,6 +55,7 @@ impl Default for Replay {
             slots: Slots::new(),
             checkpoint: 0,
             time: Time(0),
+            gaps: Gaps::default(),
         }
     }
 }
@@ -61,6 +67,7 @@ impl Engine {
             mut slots,
             mut checkpoint,
             mut time,
+            mut gaps,
         } = std::mem::take(&mut self.replay)
         else {
             return;
@@ -75,18 +82,25 @@ impl Engine {
             Found::Segment { segment, frames } => {
                 self.reclaim.begin(segment);
                 for frame in frames {
-                    time = time.max(Time(frame.time));
+                    if !deliberate::is(Deliberate::TurnBackTime) {
+                        time = time.max(Time(frame.time));
+                    }
+                    gaps.take(&frame);
                     let lsn = frame.lsn;
                     self.replay_frame(frame, checkpoint, &mut slots);
                     self.settle_notes_of(lsn);
                 }
             }
-            Found::End => return self.end_replay(slots, time),
+            Found::End => {
+                self.end_replay(slots, time);
+                return self.judge_losses(&gaps);
+            }
         }
         self.replay = Replay::On {
             slots,
             checkpoint,
             time,
+            gaps,
         };
     }
 
@@ -169,6 +183,7 @@ impl Engine {
             Record::Queue { queue, name, spec } => self.replay_queue(queue, &name, spec, slots),
             Record::QueueDeleted { queue } => self.replay_deletion(queue, slots),
             Record::Accepted(accepted) => {
+                self.revive(accepted.queue, slots);
                 self.remember_accepted(&accepted);
                 self.replay_accepted(accepted, slots);
             }
@@ -181,7 +196,10 @@ impl Engine {
             Record::Forgotten { queue, at, window } if self.line(queue).is_ok() => {
                 self.forget_over(queue.index, at, window);
             }
-            Record::Moved(moved) => self.replay_moved(moved, slots),
+            Record::Moved(moved) => {
+                self.revive(moved.to.queue, slots);
+                self.replay_moved(moved, slots);
+            }
             Record::Exchange {
                 exchange,
                 name,
@@ -232,6 +250,19 @@ impl Engine {
         let mut all = self.topology.exchanges();
         let displaced = all.find(|(id, own)| id.index == exchange.index || own.name == name);
         displaced.map(|(id, _)| id)
+    }
+
+    /// A queue that has messages was declared, though the record of that is damaged. Its messages are served, under another name and with the options of a queue that does not say, but for the priorities.
+    fn revive(&mut self, queue: QueueId, slots: &mut Slots) {
+        if self.line(queue).is_ok() || queue.index as usize >= QUEUES_MAX {
+            return;
+        }
+        let name = format!("recovered.{}.{}", queue.index, queue.generation);
+        let spec = QueueSpec {
+            priorities: PRIORITIES_MAX,
+            ..QueueSpec::default()
+        };
+        self.replay_queue(queue, &name, spec, slots);
     }
 
     fn replay_deletion(&mut self, queue: QueueId, slots: &mut Slots) {

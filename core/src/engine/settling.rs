@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::queue::{Due, Position};
 use crate::settle::{Finished, Lease, wait_after};
-use crate::store::{Record, State};
+use crate::store::{About, Record, State};
 
 use super::calls::Waits;
 use super::{Engine, Outcome, Reply, Step};
@@ -187,6 +187,7 @@ impl Engine {
             return;
         };
         if self.log.is_some() && resident.level > Durability::Memory {
+            let about = About::Queue(resident.queue);
             let record = Record::Returned {
                 message: lease.message,
                 attempt: resident.attempt,
@@ -194,7 +195,7 @@ impl Engine {
                 cause,
                 reason: self.reasons.get(&lease.message).cloned(),
             };
-            self.record(&record);
+            self.record_of(about, &record);
         }
     }
 

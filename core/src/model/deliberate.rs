@@ -12,6 +12,20 @@ pub enum Deliberate {
     SplitBatches,
     /// A dead letter's move does not say where it came from: it is in both places.
     MoveTwice,
+    /// Opening drops the last frame that it finds.
+    DropLastFrame,
+    /// Where zeros stand the log is believed to end, whatever stands behind them.
+    TrustZeros,
+    /// What is damaged is left out, and nobody is told.
+    ShortenSilently,
+    /// The first frame of a segment has the number of the one before.
+    ReuseNumber,
+    /// A segment that says that a message is gone goes before the one that says that it came.
+    ForgetRemovals,
+    /// Nothing says of the last frame, and of the newest segment, that they were there.
+    SkipMarks,
+    /// The time begins anew with each opening, wherever the log's was.
+    TurnBackTime,
 }
 
 /// Whether this bug is wanted in this thread.

@@ -4,6 +4,7 @@
 //! Invariant: a segment that says that a message is gone outlives the segment that says that it came.
 
 use crate::model::MessageId;
+use crate::model::deliberate::{self, Deliberate};
 
 /// What is known of one segment.
 #[derive(Debug)]
@@ -102,7 +103,9 @@ impl Reclaim {
     /// A segment before that of the newest checkpoint, `(segment, lsn)`, that nothing needs any more and `may` go. It is forgotten. The checkpoint must have counted what has gone of it: whoever
     /// reads of the removal and not of the message could not count it.
     pub fn recycle(&mut self, checkpoint: (u64, u64), may: impl Fn(u64) -> bool) -> Option<u64> {
-        let there = |segment: u64| self.accounts.iter().any(|own| own.segment == segment);
+        let forgets = deliberate::is(Deliberate::ForgetRemovals);
+        let there =
+            |segment: u64| !forgets && self.accounts.iter().any(|own| own.segment == segment);
         let at = self.accounts.iter().position(|account| {
             account.segment < checkpoint.0
                 && account.live == 0

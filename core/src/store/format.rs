@@ -17,8 +17,10 @@ use super::record::{Accepted, Record};
 pub(super) const HEADER_SECTOR_BYTES: u64 = 512;
 /// Where the frames of a segment begin. They end before the last sector, which holds the second copy of the header.
 pub(super) const FRAMES_AT: u64 = HEADER_SECTOR_BYTES;
-/// Files are so long, or a multiple: a block of this size that is lost never holds both copies.
-const FILE_BLOCK_BYTES: u64 = 4096;
+/// The blocks of disks. Files are so long, or a multiple, so that none holds both copies; and where a file has more than a few, none holds frames and the last copy, which says of the last of them that they were there.
+const BLOCK_BYTES: u64 = 4096;
+/// Shorter files, which only tests have, keep no block for the last copy alone.
+const BLOCK_FOR_LAST_BYTES_MIN: u64 = 16 * BLOCK_BYTES;
 /// The header of a frame.
 pub(super) const FRAME_HEADER_BYTES: usize = 48;
 /// Frames begin at multiples of this.
@@ -40,7 +42,7 @@ pub(super) struct SegmentHeader {
     pub first_lsn: u64,
     /// Bytes of its file.
     pub len: u64,
-    /// In the copy at the end: the frames up to here are durable. It is written anew when the store is idle, and when the segment after this one has begun.
+    /// In the copy at the end: the frames up to here are durable; of a segment that is followed it is the last one. It is written anew when the store is idle, and when the segment after this one has begun.
     pub durable: u64,
     /// In the copy at the end: whether a later segment has begun.
     pub is_followed: bool,
@@ -87,9 +89,22 @@ pub(super) fn place_of(copy: Copy, len: u64) -> Option<u64> {
     }
 }
 
+/// Where the frames of a file of this length end at the latest.
+pub(super) fn frames_end(len: u64) -> u64 {
+    let kept = match len {
+        0..BLOCK_FOR_LAST_BYTES_MIN => HEADER_SECTOR_BYTES,
+        _ => BLOCK_BYTES,
+    };
+    len.saturating_sub(kept).max(FRAMES_AT)
+}
+
 /// How long a file must be for frames of so many bytes.
 pub(super) fn file_bytes(frames: u64) -> u64 {
-    (FRAMES_AT + frames + HEADER_SECTOR_BYTES).next_multiple_of(FILE_BLOCK_BYTES)
+    let len = (FRAMES_AT + frames + HEADER_SECTOR_BYTES).next_multiple_of(BLOCK_BYTES);
+    match len {
+        0..BLOCK_FOR_LAST_BYTES_MIN => len,
+        _ => (FRAMES_AT + frames).next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES,
+    }
 }
 
 /// The sector that holds this copy of a header.
@@ -184,6 +199,51 @@ pub(super) struct FrameHeader {
     pub durable: u64,
     /// When it was written, milliseconds; never less than the frame before.
     pub time: u64,
+    /// What it is about, so that a body that cannot be read names its queue.
+    pub about: About,
+}
+
+/// What frames are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// No queue: nothing that a user would miss.
+    #[default]
+    Nothing,
+    /// One queue, by index.
+    Queue(u32),
+    /// Several, or nobody can say.
+    Several,
+}
+
+/// A queue with a higher index does not fit into a frame's header: nobody can say then.
+const ABOUT_QUEUE_MAX: u32 = 0xff_fffd;
+
+impl About {
+    /// About this as well.
+    #[must_use]
+    pub fn and(self, other: About) -> About {
+        match (self, other) {
+            (About::Nothing, only) | (only, About::Nothing) => only,
+            (one, other) if one == other => one,
+            _ => About::Several,
+        }
+    }
+
+    fn code(self) -> u32 {
+        match self {
+            About::Nothing => 0,
+            About::Queue(index) if index <= ABOUT_QUEUE_MAX => index + 2,
+            About::Queue(_) | About::Several => 1,
+        }
+    }
+
+    fn of(code: u32) -> About {
+        match code {
+            0 => About::Nothing,
+            1 => About::Several,
+            queue => About::Queue(queue - 2),
+        }
+    }
 }
 
 /// A frame that verified.
@@ -218,7 +278,8 @@ pub(super) fn seal(header: FrameHeader, body: &[u8], segment: u64, offset: u64, 
     let place = seed(segment, offset);
     out.extend_from_slice(&[0; CHECKSUM_BYTES]);
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    out.extend_from_slice(&[header.kind.code(), 0, 0, 0]);
+    let kind = u32::from(header.kind.code()) | header.about.code() << 8;
+    out.extend_from_slice(&kind.to_le_bytes());
     for value in [header.lsn, header.durable, header.time] {
         out.extend_from_slice(&value.to_le_bytes());
     }
@@ -256,6 +317,7 @@ pub(super) fn open(bytes: &[u8], segment: u64, offset: usize) -> FrameFound<'_> 
         lsn,
         durable,
         time,
+        about: About::of((number(head, 8) >> 40) as u32),
     };
     let length = number(head, 8) as u32 as usize;
     let end = offset + frame_bytes(length) as usize;
@@ -333,6 +395,19 @@ pub(super) fn decode(body: &[u8]) -> Option<Vec<Record>> {
 mod tests {
     use super::*;
     use crate::model::{Durability, MessageId, QueueId, Time};
+
+    #[test]
+    fn a_file_has_room_for_its_frames_and_both_copies() {
+        for frames in (0..200_000).step_by(8) {
+            let len = file_bytes(frames);
+            assert!(frames_end(len) - FRAMES_AT >= frames, "{frames} in {len}");
+            assert!(place_of(Copy::Last, len).is_some_and(|at| at >= frames_end(len)));
+            assert_eq!(len % BLOCK_BYTES, 0);
+        }
+        let len = crate::model::limits::SEGMENT_BYTES_DEFAULT;
+        let last = place_of(Copy::Last, len).expect("it is long enough");
+        assert!(last / BLOCK_BYTES > (frames_end(len) - 1) / BLOCK_BYTES);
+    }
 
     fn accepted(id: u64, body: &Body) -> Accepted {
         Accepted {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::format::{self, Copy, FRAMES_AT, FrameFound, FrameHeader, FrameKind};
+use super::format::{self, About, Copy, FRAMES_AT, FrameFound, FrameHeader, FrameKind};
 use super::record::Record;
 
 /// Where a header has the number of its segment.
@@ -97,6 +97,7 @@ pub fn seal(piece: &Piece, segment: u64, out: &mut Vec<u8>) {
         lsn: piece.lsn,
         durable: piece.durable,
         time: piece.time,
+        about: About::Several,
     };
     let offset = out.len() as u64;
     format::seal(header, &piece.body, segment, offset, out);
@@ -134,7 +135,7 @@ pub fn take_apart(bytes: &[u8], segment: u64) -> Vec<Piece> {
 
 /// Where the frames of a file of this length end.
 fn frames_end(len: usize) -> usize {
-    format::place_of(Copy::Last, len as u64).map_or(len, |at| at as usize)
+    len.min(format::frames_end(len as u64) as usize)
 }
 
 /// Puts frames into a segment in place of those that are there, as far as they fit; what is left is zeros.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::model::Body;
 
-use super::format::{self, Copy, FrameKind};
+use super::format::{self, About, Copy, FrameKind};
 use super::opening::{Found, Opening, Refused};
 use super::record::{Record, Sealed};
 use super::scan::Damage;
@@ -66,6 +66,8 @@ pub struct Log {
     last_ticket: u64,
     out: Vec<(TicketId, Errand)>,
     frame: Vec<u8>,
+    /// What the frame is about.
+    about: About,
     /// The last long body in the frame.
     last_body: Option<Body>,
     written: u64,
@@ -93,6 +95,7 @@ impl Log {
             last_ticket: 0,
             out: Vec::new(),
             frame: Vec::new(),
+            about: About::Nothing,
             last_body: None,
             written: 0,
             synced: 0,
@@ -126,6 +129,7 @@ impl Log {
         let last_file = opening.last_file();
         self.writer.store = opening.store.unwrap_or(self.writer.store);
         self.damage = opening.damage;
+        self.writer.missing = opening.missing;
         let durable = opening.tail.durable;
         self.written = durable;
         self.synced = durable;
@@ -157,8 +161,9 @@ impl Log {
         self.writer.last_lsn + 1
     }
 
-    /// Adds a record to the frame.
-    pub fn add(&mut self, record: &Record) {
+    /// Adds a record to the frame. `about`: which queue it is about.
+    pub fn add(&mut self, record: &Record, about: About) {
+        self.about = self.about.and(about);
         format::encode(record, &mut self.last_body, &mut self.frame);
     }
 
@@ -173,13 +178,13 @@ impl Log {
     pub fn commit(&mut self, time: u64) -> u64 {
         if !self.frame.is_empty() {
             let frame = std::mem::take(&mut self.frame);
+            let about = std::mem::take(&mut self.about);
             let begins = self
                 .writer
-                .append(FrameKind::Operation, &frame, time, self.synced);
+                .append(FrameKind::Operation, about, &frame, time, self.synced);
             self.wants_checkpoint |= begins;
             self.frame = frame;
             self.frame.clear();
-            self.last_body = None;
             self.last_body = None;
         }
         self.writer.last_lsn
@@ -210,16 +215,22 @@ impl Log {
         for record in records {
             format::encode(record, &mut None, &mut rest);
         }
-        let sealed = self.writer.sealed.len() + 1;
+        let sealed = self.writer.missing.len() + self.writer.sealed.len() + 1;
         self.writer
             .make_room(rest.len() + CHECKPOINT_HEAD_BYTES + sealed * SEALED_BYTES);
-        let segments = self.writer.sealed.iter();
-        let segments = segments.map(Segment::in_checkpoint).collect();
+        let missing = self.writer.missing.iter().copied();
+        let sealed = self.writer.sealed.iter().map(Segment::in_checkpoint);
+        let segments = missing.chain(sealed).collect();
         let mut body = Vec::new();
         format::encode(&head(segments), &mut None, &mut body);
         body.append(&mut rest);
-        self.writer
-            .append(FrameKind::Checkpoint, &body, time, self.synced);
+        self.writer.append(
+            FrameKind::Checkpoint,
+            About::Nothing,
+            &body,
+            time,
+            self.synced,
+        );
         self.checkpoint = (self.writer.current_segment(), self.writer.last_lsn);
         self.wants_checkpoint = false;
     }
@@ -299,7 +310,7 @@ impl Log {
     pub fn end(&mut self, time: u64) {
         if self.can_end() {
             self.writer
-                .append(FrameKind::GroupEnd, &[], time, self.synced);
+                .append(FrameKind::GroupEnd, About::Nothing, &[], time, self.synced);
             self.writer.mark_durable(self.synced);
             self.want_sync(self.writer.last_lsn);
         }
@@ -339,7 +350,7 @@ impl Log {
         let busy = |errand: &Errand| {
             matches!(
                 errand,
-                Errand::Writing(_) | Errand::WritingHeader | Errand::Placing
+                Errand::Writing(_) | Errand::WritingHeader | Errand::Marking(_) | Errand::Placing
             )
         };
         if self.is_out(busy) {
@@ -467,10 +478,10 @@ impl Log {
                 }
                 None => {
                     self.synced = self.synced.max(lsn);
-                    self.free_retired();
-                    if let Some((file, op)) = self.writer.mark_followed(self.synced) {
+                    for (file, op) in self.writer.mark_followed(self.synced) {
                         self.request(op, Errand::Marking(file));
                     }
+                    self.free_retired();
                 }
             },
             Errand::Marking(file) => self.request(DiskOp::Sync { file }, Errand::SyncingMark),

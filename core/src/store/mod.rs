@@ -17,6 +17,7 @@ mod table;
 mod ticket;
 mod writer;
 
+pub use format::About;
 pub use log::{Log, LogError, Progress};
 pub use opening::{Found, FoundFrame, Refused};
 pub use record::{Accepted, Moved, Record, Sealed};

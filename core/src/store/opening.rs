@@ -1,7 +1,8 @@
 //! Reading what an earlier life left. Asks for files, headers and segments, in the order in which the hall can use them: the newest checkpoint, then the segments from the oldest on.
 
 use super::format::{
-    self, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, HeaderFound, SegmentHeader,
+    self, About, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, HeaderFound,
+    SegmentHeader,
 };
 use super::record::{Record, Sealed};
 use super::scan::{Damage, Extent, Scan, scan};
@@ -111,15 +112,19 @@ pub(super) struct Opening {
     compared: Vec<FileId>,
     /// Whether a segment was found while the copies were compared.
     is_reordered: bool,
+    /// Whether the newest segment says that it is followed.
+    is_followed: bool,
     /// Segments that say that they are followed.
     marked: Vec<u64>,
-    /// The frames up to here were durable, as the last copies of the headers say.
+    /// The frames up to here were durable, as the last copy of the segment before says.
     durable: u64,
     /// By how much the number of the next segment is higher than the highest.
     step: u64,
     /// The highest number of a segment that was seen, whatever became of it.
     newest: u64,
     pub damage: Vec<Damage>,
+    /// Segments that are not there.
+    pub missing: Vec<Sealed>,
     pub store: Option<u64>,
     /// Segments that were read while looking for the checkpoint.
     read: Vec<(u64, Vec<u8>)>,
@@ -150,11 +155,13 @@ impl Opening {
             headless: Vec::new(),
             compared: Vec::new(),
             is_reordered: false,
+            is_followed: false,
             marked: Vec::new(),
             durable: 0,
             step: 1 + opening % STEP_MAX,
             newest: 0,
             damage: Vec::new(),
+            missing: Vec::new(),
             store: None,
             read: Vec::new(),
             ends: Vec::new(),
@@ -180,13 +187,9 @@ impl Opening {
         let segments = self.segments.iter();
         segments
             .map(|at| Segment {
-                id: at.header.segment,
-                file: at.file,
-                len: at.header.len,
-                first_lsn: at.header.first_lsn,
                 is_marked: self.marked.contains(&at.header.segment),
                 is_cut: self.is_cut(*at),
-                end_lsn: self.end_of(at.header.segment).unwrap_or(0),
+                ..segment(at, self.end_of(at.header.segment).unwrap_or(0))
             })
             .collect()
     }
@@ -234,7 +237,7 @@ impl Opening {
                 let at = *at;
                 self.go_forward(at, &bytes)?;
             }
-            _ => {}
+            Phase::Listing | Phase::Done => {}
         }
         self.next()
     }
@@ -343,7 +346,11 @@ impl Opening {
     fn look_back(&mut self, at: usize, bytes: Vec<u8>) -> Result<(), Refused> {
         let mut of = self.extent_before_checkpoint(at);
         let last = self.last_copy_of(at, &bytes);
-        of.durable = last.map_or(0, |last| last.durable);
+        if let Some(last) = last.filter(|_| of.end_lsn.is_none()) {
+            self.is_followed = last.is_followed;
+            of.durable = last.durable;
+            of.end_lsn = last.is_followed.then_some(last.durable);
+        }
         let scan = scan(frames_of(&bytes, self.segments[at].header.len), of);
         if let Some(end) = of.end_lsn {
             self.ends.push((of.segment, end));
@@ -367,7 +374,11 @@ impl Opening {
                 Ok(())
             }
             // The very first frames were never safe: an empty store.
-            None if of.first_lsn == 1 && scan.frames.is_empty() && scan.damage.is_empty() => {
+            None if of.first_lsn == 1
+                && scan.frames.is_empty()
+                && scan.damage.is_empty()
+                && !self.is_followed =>
+            {
                 self.judge_unreadable(false);
                 let hollow = self.hollow();
                 let is_hollow = |own: &mut SegmentHeaderAt| hollow.contains(&own.header.segment);
@@ -395,6 +406,7 @@ impl Opening {
                 segment: None,
                 bytes: 0..own.len,
                 lsns: None,
+                about: About::Nothing,
             });
         }
     }
@@ -431,12 +443,12 @@ impl Opening {
             return Ok(());
         }
         let mut is_missing = false;
-        for named in segments {
+        for named in segments.clone() {
             self.ends.push((named.segment, named.end_lsn));
             let there = |own: &SegmentHeaderAt| own.header.segment == named.segment;
             if !kept.iter().any(there) && !self.recycled.contains(&named.segment) {
                 is_missing = true;
-                self.damage.push(lost(named));
+                self.misses(named);
             }
         }
         let void = void.iter().map(|own| (own.file, own.header.len));
@@ -456,15 +468,21 @@ impl Opening {
         if last.is_some_and(|last| last.is_followed) {
             self.marked.push(own.header.segment);
         }
-        // The last copy of the one before says how far this one was durable.
-        self.durable = self.durable.max(last.map_or(0, |last| last.durable));
-        let of = Extent {
-            end_lsn: ended.filter(|_| !newest),
-            durable: self.durable,
-            ..extent(own)
+        // The last copy of the one before may say that the first frame of this one was durable.
+        let mut of = extent(own);
+        of.durable = std::mem::take(&mut self.durable);
+        match last {
+            Some(last) if last.is_followed => self.durable = last.durable + 1,
+            Some(last) => of.durable = of.durable.max(last.durable),
+            None => {}
+        }
+        of.end_lsn = match last {
+            _ if !newest => ended,
+            Some(last) if last.is_followed => Some(last.durable),
+            _ => None,
         };
         let bytes = frames_of(bytes, own.header.len);
-        let mut scan = scan(bytes, of);
+        let scan = scan(bytes, of);
         let mut safe = Vec::new();
         for (header, body) in &scan.frames {
             safe.push(frame(header, &bytes[body.clone()])?);
@@ -472,18 +490,28 @@ impl Opening {
         self.phase = Phase::Forward { at: at + 1 };
         let mut again = Vec::new();
         if newest {
-            if scan.judge_end(of, last) {
-                // Its number is not used again, should it come back.
+            if let Some(end) = of.end_lsn {
+                // The end of the newest segment is known, so another one follows, and is not there. Its number is not used again, should it come back.
                 self.newest += STEP_MAX;
+                self.misses(Sealed {
+                    segment: 0,
+                    first_lsn: end + 1,
+                    end_lsn: 0,
+                });
             }
-            let is_headless = self.headless.contains(&of.segment);
-            self.tail = tail(bytes, of, &scan, is_headless || self.is_cut(own));
-            again = safe.split_off(safe.partition_point(|own| own.lsn <= self.tail.durable));
+            let is_whole = !self.headless.contains(&of.segment) && !self.is_cut(own);
+            let may_continue = of.end_lsn.is_none() && is_whole;
+            self.tail = tail(bytes, of, &scan, may_continue);
+            if self.tail.continues.is_none() {
+                again = safe.split_off(safe.partition_point(|own| own.lsn <= self.tail.durable));
+            }
         }
         if newest && self.tail.durable < of.first_lsn {
             // Nothing in it was promised to outlive power: what can be read is written again, and it is void.
             self.segments.pop();
             self.void.push((own.file, own.header.len));
+            let begun = segment(&own, of.first_lsn.saturating_sub(1));
+            self.tail.begun = Some(begun).filter(|_| !self.is_cut(own));
         } else {
             self.report(of, scan);
             self.found.push(Found::Segment {
@@ -491,13 +519,29 @@ impl Opening {
                 frames: safe,
             });
         }
-        if !again.is_empty() && self.tail.continues.is_none() {
+        if !again.is_empty() {
             self.found.push(Found::Segment {
                 segment: self.next_segment(),
                 frames: again,
             });
         }
         Ok(())
+    }
+
+    /// A segment is not there.
+    fn misses(&mut self, segment: Sealed) {
+        self.missing.push(segment);
+        let last = match segment.end_lsn {
+            0 => u64::MAX,
+            known => known,
+        };
+        self.damage.push(Damage {
+            file: None,
+            segment: Some(segment.segment).filter(|known| *known > 0),
+            bytes: 0..0,
+            lsns: Some((segment.first_lsn, last)),
+            about: About::Several,
+        });
     }
 
     fn report(&mut self, of: Extent, scan: Scan) {
@@ -507,9 +551,22 @@ impl Opening {
                 segment: Some(of.segment),
                 bytes: 0..HEADER_SECTOR_BYTES,
                 lsns: None,
+                about: About::Nothing,
             });
         }
         self.damage.extend(scan.damage);
+    }
+}
+
+fn segment(at: &SegmentHeaderAt, end_lsn: u64) -> Segment {
+    Segment {
+        id: at.header.segment,
+        file: at.file,
+        len: at.header.len,
+        first_lsn: at.header.first_lsn,
+        end_lsn,
+        is_marked: false,
+        is_cut: false,
     }
 }
 
@@ -531,17 +588,8 @@ fn sector(file: FileId, offset: u64) -> DiskOp {
 
 /// The part of a segment's bytes in which frames may stand.
 fn frames_of(bytes: &[u8], len: u64) -> &[u8] {
-    let end = format::place_of(Copy::Last, len).unwrap_or(FRAMES_AT);
-    &bytes[..bytes.len().min(usize::try_from(end).unwrap_or(usize::MAX))]
-}
-
-fn lost(segment: &Sealed) -> Damage {
-    Damage {
-        file: None,
-        segment: Some(segment.segment),
-        bytes: 0..0,
-        lsns: Some((segment.first_lsn, segment.end_lsn)),
-    }
+    let end = usize::try_from(format::frames_end(len)).unwrap_or(usize::MAX);
+    &bytes[..bytes.len().min(end)]
 }
 
 fn extent(own: SegmentHeaderAt) -> Extent {
@@ -574,9 +622,10 @@ fn decoded(body: &[u8]) -> Result<Vec<Record>, Refused> {
     }
 }
 
-/// How the newest segment ends, in which `is_over` forbids to go on: what of it is not known to be durable is written again, because what was read may be in no more than a cache.
-fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_over: bool) -> Tail {
+/// How the newest segment ends: what of it is not known to be durable is written again, because what was read may be in no more than a cache.
+fn tail(bytes: &[u8], of: Extent, scan: &Scan, may_continue: bool) -> Tail {
     let mut durable = of.durable.max(of.first_lsn.saturating_sub(1));
+    durable = durable.max(of.end_lsn.unwrap_or(0));
     for (header, _) in &scan.frames {
         durable = durable.max(header.durable);
     }
@@ -589,7 +638,7 @@ fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_over: bool) -> Tail {
         last.kind == FrameKind::GroupEnd
             && durable + 1 == last.lsn
             && durable >= of.first_lsn
-            && !is_over
+            && may_continue
             && scan.damage.is_empty()
             && !scan.is_followed
     });
@@ -601,8 +650,11 @@ fn tail(bytes: &[u8], of: Extent, scan: &Scan, is_over: bool) -> Tail {
     }
     Tail {
         durable,
-        continues: closed.then_some(scan.last_at as u64),
+        continues: last
+            .filter(|_| closed)
+            .map(|last| (scan.last_at as u64, last)),
         next_segment: 0,
+        begun: None,
         frames,
     }
 }

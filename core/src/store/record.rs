@@ -47,14 +47,14 @@ pub struct Moved {
     pub cause: Departure,
 }
 
-/// A segment that is complete, in a checkpoint.
+/// A segment that is complete, in a checkpoint. One that is missing stays there, so that every opening reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
-    /// Its number.
+    /// Its number; 0: it was missing when it was the newest, and nobody can say.
     pub segment: u64,
     /// Its first frame.
     pub first_lsn: u64,
-    /// Its last frame.
+    /// Its last frame; 0 where nobody can say.
     pub end_lsn: u64,
 }
 

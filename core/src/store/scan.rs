@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::format::{self, FRAMES_AT, FrameFound, FrameHeader, FrameKind, SegmentHeader};
+use crate::model::deliberate::{self, Deliberate};
+
+use super::format::{self, About, FRAMES_AT, FrameFound, FrameHeader, FrameKind};
 use super::ticket::FileId;
 
 /// Something that was durable and cannot be read. What stands around it is served.
@@ -16,6 +18,8 @@ pub struct Damage {
     pub bytes: Range<u64>,
     /// The frames that are lost, by their LSNs, the last one included; `u64::MAX` as the last one: nobody can say where they ended.
     pub lsns: Option<(u64, u64)>,
+    /// What these frames were about, by the index of a queue, as far as their headers say.
+    pub about: About,
 }
 
 /// The frames of a segment.
@@ -66,21 +70,33 @@ pub(super) fn scan(bytes: &[u8], of: Extent) -> Scan {
             lsn += 1;
             continue;
         }
-        let (next, is_followed) = rest(bytes, of, scan.end, lsn);
+        let zeros = bytes.get(scan.end..scan.end + 8) == Some(&[0; 8]);
+        if zeros && deliberate::is(Deliberate::TrustZeros) {
+            break;
+        }
+        let Behind {
+            next,
+            is_followed,
+            torn,
+        } = behind(bytes, of, scan.end, lsn);
         scan.is_followed = is_followed;
         let last = match (next, of.end_lsn) {
-            (Some(next), None) if next.durable < lsn => return scan,
-            (None, None) => return scan,
+            (Some(next), None) if next.durable < lsn => break,
+            (None, None) => break,
             (Some(next), end) if end.is_none_or(|end| next.lsn <= end) => next.lsn - 1,
             (_, end) => end.unwrap_or(lsn),
         };
         let resumes = next.filter(|next| next.lsn == last + 1);
         let to = resumes.map_or(bytes.len(), |next| next.offset);
+        if deliberate::is(Deliberate::ShortenSilently) {
+            break;
+        }
         scan.damage.push(Damage {
             file: Some(of.file),
             segment: Some(of.segment),
             bytes: scan.end as u64..to as u64,
             lsns: Some((lsn, last)),
+            about: about(&torn, lsn, last),
         });
         scan.end = to;
         lsn = last + 1;
@@ -88,39 +104,18 @@ pub(super) fn scan(bytes: &[u8], of: Extent) -> Scan {
             break;
         }
     }
+    if of.end_lsn.is_none() && deliberate::is(Deliberate::DropLastFrame) {
+        drop_last(&mut scan.frames);
+    }
     scan
 }
 
-impl Scan {
-    /// What the last copy of the newest segment's header says of its end: that a segment follows which is not there, or that what stands in place of the last frame was written before that one was.
-    /// Gives whether a segment is missing.
-    pub fn judge_end(&mut self, of: Extent, said: Option<SegmentHeader>) -> bool {
-        let is_followed = said.is_some_and(|said| said.is_followed);
-        let durable = said.map_or(0, |said| said.durable);
-        let last = self
-            .frames
-            .last()
-            .map(|(header, _)| (header.lsn, header.kind));
-        let lsn = last.map_or(of.first_lsn.saturating_sub(1), |(lsn, _)| lsn);
-        if is_followed {
-            // What is missing stood in another file.
-            let in_vain = |own: &mut Damage| own.lsns == Some((lsn + 1, of.durable));
-            self.damage.pop_if(in_vain);
-            self.damage.push(Damage {
-                file: None,
-                segment: None,
-                bytes: 0..0,
-                lsns: Some((lsn + 1, u64::MAX)),
-            });
-        } else if last == Some((durable, FrameKind::GroupEnd)) {
-            self.damage.push(Damage {
-                file: Some(of.file),
-                segment: Some(of.segment),
-                bytes: self.last_at as u64..self.end as u64,
-                lsns: Some((lsn, lsn)),
-            });
+/// Takes away the last frame that says anything.
+fn drop_last(frames: &mut Vec<(FrameHeader, Range<usize>)>) {
+    while let Some((last, _)) = frames.pop() {
+        if last.kind == FrameKind::Operation {
+            break;
         }
-        is_followed
     }
 }
 
@@ -134,13 +129,35 @@ struct Rest {
 
 /// Which frame a segment says was durable, whatever can be read of it.
 pub(super) fn durable(bytes: &[u8], of: Extent) -> u64 {
-    let (rest, _) = rest(bytes, of, FRAMES_AT as usize, 0);
-    rest.map_or(0, |rest| rest.durable)
+    let behind = behind(bytes, of, FRAMES_AT as usize, 0);
+    behind.next.map_or(0, |next| next.durable)
 }
 
-/// Also whether any frame of the segment stands there, whatever it says.
-fn rest(bytes: &[u8], of: Extent, from: usize, lsn: u64) -> (Option<Rest>, bool) {
+/// What stands behind a place where no frame is.
+struct Behind {
+    next: Option<Rest>,
+    /// Whether any frame of the segment stands there, whatever it says.
+    is_followed: bool,
+    /// Frames whose headers can be read and whose bodies cannot.
+    torn: Vec<(u64, About)>,
+}
+
+/// What the lost frames were about, which is known if the headers of all can be read.
+fn about(torn: &[(u64, About)], first: u64, last: u64) -> About {
+    let mut all = About::Nothing;
+    let mut next = first;
+    for (lsn, about) in torn.iter().filter(|(lsn, _)| (first..=last).contains(lsn)) {
+        if *lsn == next {
+            next += 1;
+            all = all.and(*about);
+        }
+    }
+    if next > last { all } else { About::Several }
+}
+
+fn behind(bytes: &[u8], of: Extent, from: usize, lsn: u64) -> Behind {
     let mut found: Option<Rest> = None;
+    let mut torn = Vec::new();
     let mut durable = of.durable;
     let mut is_followed = false;
     let mut offset = from;
@@ -159,6 +176,7 @@ fn rest(bytes: &[u8], of: Extent, from: usize, lsn: u64) -> (Option<Rest>, bool)
             FrameFound::Torn { header, end } if header.lsn >= lsn => {
                 is_followed = true;
                 durable = durable.max(header.durable);
+                torn.push((header.lsn, header.about));
                 end.max(format::next_place(offset))
             }
             FrameFound::None => format::next_place(offset),
@@ -174,8 +192,11 @@ fn rest(bytes: &[u8], of: Extent, from: usize, lsn: u64) -> (Option<Rest>, bool)
         lsn: durable + 1,
         durable,
     });
-    let rest = found.map(|found| Rest { durable, ..found }).or(lost);
-    (rest, is_followed)
+    Behind {
+        next: found.map(|found| Rest { durable, ..found }).or(lost),
+        is_followed,
+        torn,
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +221,7 @@ mod tests {
                 lsn,
                 durable: lsn.saturating_sub(behind),
                 time: lsn,
+                about: About::Queue(3),
             };
             starts.push(bytes.len());
             let at = bytes.len() as u64;
@@ -232,6 +254,12 @@ mod tests {
             assert_eq!(lsns(&scan), [5, 6, 7, 9, 10], "byte {part}");
             assert_eq!(scan.damage.len(), 1);
             assert_eq!(scan.damage[0].lsns, Some((8, 8)));
+            let known = if part == 60 {
+                About::Queue(3)
+            } else {
+                About::Several
+            };
+            assert_eq!(scan.damage[0].about, known);
             assert_eq!(scan.damage[0].bytes, starts[3] as u64..starts[4] as u64);
         }
     }

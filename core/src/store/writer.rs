@@ -1,10 +1,9 @@
 //! Where frames go: the segments, the files that are free, and what is on its way to the disk.
 
+use crate::model::deliberate::{self, Deliberate};
 use crate::model::limits::LOG_NUMBER_MAX;
 
-use super::format::{
-    self, Copy, FRAMES_AT, FrameHeader, FrameKind, HEADER_SECTOR_BYTES, SegmentHeader,
-};
+use super::format::{self, About, Copy, FRAMES_AT, FrameHeader, FrameKind, SegmentHeader};
 use super::record::Sealed;
 use super::ticket::{DiskOp, FileId};
 
@@ -39,10 +38,12 @@ impl Segment {
 pub(super) struct Tail {
     /// The last frame that is known to be durable.
     pub durable: u64,
-    /// It was closed in order: new frames follow from here, in place of its last one, which says nothing.
-    pub continues: Option<u64>,
+    /// It was closed in order: new frames follow its last one, which stands here and is written again as it is, because what was read may be in no more than a cache.
+    pub continues: Option<(u64, FrameHeader)>,
     /// The number of the segment that begins where it was not.
     pub next_segment: u64,
+    /// A segment of which nothing is known to be durable, and whose frames are written again.
+    pub begun: Option<Segment>,
     /// Frames behind it that could be read.
     pub frames: Vec<(FrameHeader, Vec<u8>)>,
 }
@@ -89,6 +90,8 @@ pub(super) struct Writer {
     pub store: u64,
     segment_bytes: u64,
     pub sealed: Vec<Segment>,
+    /// Segments that are not there, which every checkpoint names.
+    pub missing: Vec<Sealed>,
     current: Option<Current>,
     last_segment: u64,
     pub last_lsn: u64,
@@ -99,8 +102,8 @@ pub(super) struct Writer {
     last_file: u64,
     pub chunks: Vec<Chunk>,
     pub late_header: Option<LateHeader>,
-    /// The segment before the one that is being filled, whose last copy does not say yet that it is followed.
-    unmarked: Option<Segment>,
+    /// Segments before the one that is being filled, whose last copies do not say yet that they are followed.
+    unmarked: Vec<Segment>,
     /// Requests that go before what is to be written.
     pub requests: Vec<DiskOp>,
 }
@@ -111,6 +114,7 @@ impl Writer {
             store,
             segment_bytes,
             sealed: Vec::new(),
+            missing: Vec::new(),
             current: None,
             last_segment: 0,
             last_lsn: 0,
@@ -120,7 +124,7 @@ impl Writer {
             last_file: 0,
             chunks: Vec::new(),
             late_header: None,
-            unmarked: None,
+            unmarked: Vec::new(),
             requests: Vec::new(),
         }
     }
@@ -144,7 +148,7 @@ impl Writer {
             self.give_back(file, len);
         }
         self.sealed = segments;
-        if let Some(offset) = tail.continues
+        if let Some((offset, end)) = tail.continues
             && let Some(last) = self.sealed.pop()
         {
             self.current = Some(Current {
@@ -154,14 +158,17 @@ impl Writer {
                 first_lsn: last.first_lsn,
                 offset,
             });
-            let last = self.sealed.last().copied();
-            self.unmarked = last.filter(|own| !own.is_marked && !own.is_cut);
-            return;
+            let before = self.sealed.last();
+            self.unmarked
+                .extend(before.filter(|own| !own.is_marked && !own.is_cut));
+            return self.write(end.kind, end.about, &[], end.time, end.durable);
         }
         if let Some(last) = self.sealed.last_mut() {
             last.end_lsn = tail.durable;
-            self.unmarked = Some(*last).filter(|own| !own.is_cut);
+            self.unmarked.extend(Some(*last).filter(|own| !own.is_cut));
         }
+        // What it holds must not come back if its successor is lost.
+        self.unmarked.extend(tail.begun);
         let frames = tail.frames.iter();
         let room = frames
             .map(|(_, body)| format::frame_bytes(body.len()))
@@ -178,14 +185,15 @@ impl Writer {
             } else {
                 Vec::new()
             };
-            self.write(kind, &body, header.time, self.last_lsn.min(header.durable));
+            let durable = self.last_lsn.min(header.durable);
+            self.write(kind, header.about, &body, header.time, durable);
         }
     }
 
     /// Whether the next frame of this length begins another segment.
     fn fits(&self, bytes: u64) -> bool {
         self.current
-            .is_some_and(|current| current.offset + bytes + HEADER_SECTOR_BYTES <= current.len)
+            .is_some_and(|current| current.offset + bytes <= format::frames_end(current.len))
     }
 
     /// Begins a segment if a body of this length does not fit into this one.
@@ -196,17 +204,27 @@ impl Writer {
     }
 
     /// Puts a frame into the log. Gives true if a segment begins with it.
-    pub fn append(&mut self, kind: FrameKind, body: &[u8], time: u64, durable: u64) -> bool {
+    pub fn append(
+        &mut self,
+        kind: FrameKind,
+        about: About,
+        body: &[u8],
+        time: u64,
+        durable: u64,
+    ) -> bool {
         let begins = !self.fits(format::frame_bytes(body.len()));
         if begins {
             self.begin_segment(format::frame_bytes(body.len()), false);
         }
-        self.write(kind, body, time, durable);
+        self.write(kind, about, body, time, durable);
         begins
     }
 
-    fn write(&mut self, kind: FrameKind, body: &[u8], time: u64, durable: u64) {
-        self.last_lsn += 1;
+    fn write(&mut self, kind: FrameKind, about: About, body: &[u8], time: u64, durable: u64) {
+        let begins = self.current.is_some_and(|own| own.offset == FRAMES_AT);
+        if !(begins && deliberate::is(Deliberate::ReuseNumber)) {
+            self.last_lsn += 1;
+        }
         self.last_time = self.last_time.max(time.min(LOG_NUMBER_MAX - 1));
         self.last_kind = kind;
         let header = FrameHeader {
@@ -214,6 +232,7 @@ impl Writer {
             lsn: self.last_lsn,
             durable,
             time: self.last_time,
+            about,
         };
         let current = self.current.as_mut().expect("a frame has a segment");
         let (segment, offset) = (current.id, current.offset);
@@ -257,7 +276,7 @@ impl Writer {
                 is_marked: false,
                 is_cut: false,
             };
-            self.unmarked = Some(sealed);
+            self.unmarked.push(sealed);
             self.sealed.push(sealed);
         }
         self.last_segment += 1;
@@ -302,7 +321,8 @@ impl Writer {
 
     /// Says at the end of the segment that everything before its last frame is durable: what stands last in it has nothing behind it that could say so.
     pub fn mark_durable(&mut self, durable: u64) {
-        let Some(current) = self.current else {
+        let marks = !deliberate::is(Deliberate::SkipMarks);
+        let Some(current) = self.current.filter(|_| marks) else {
             return;
         };
         let header = SegmentHeader {
@@ -323,27 +343,32 @@ impl Writer {
         });
     }
 
-    /// What the segment before is to say once frames of the one that follows it are durable, so that this one is missed if it is lost.
-    pub fn mark_followed(&mut self, durable: u64) -> Option<(FileId, DiskOp)> {
-        let before = self.unmarked.take_if(|own| own.end_lsn < durable)?;
-        let header = SegmentHeader {
-            segment: before.id,
-            store: self.store,
-            first_lsn: before.first_lsn,
-            len: before.len,
-            durable,
-            is_followed: true,
-        };
-        let (offset, bytes) = header_at(&header, before.file, Copy::Last);
-        let file = before.file;
-        Some((
-            file,
-            DiskOp::WriteAt {
+    /// What the segments before are to say once frames of the one that follows them are durable, so that this one is missed if it is lost: where their own frames end.
+    pub fn mark_followed(&mut self, durable: u64) -> Vec<(FileId, DiskOp)> {
+        let store = self.store;
+        if deliberate::is(Deliberate::SkipMarks) {
+            self.unmarked.clear();
+        }
+        let before = self.unmarked.extract_if(.., |own| own.end_lsn < durable);
+        let marks = before.map(|own| {
+            let header = SegmentHeader {
+                segment: own.id,
+                store,
+                first_lsn: own.first_lsn,
+                len: own.len,
+                durable: own.end_lsn,
+                is_followed: true,
+            };
+            let file = own.file;
+            let (offset, bytes) = header_at(&header, file, Copy::Last);
+            let op = DiskOp::WriteAt {
                 file,
                 offset,
                 bytes,
-            },
-        ))
+            };
+            (file, op)
+        });
+        marks.collect()
     }
 
     /// A file for a segment: one that is free, or a new one.

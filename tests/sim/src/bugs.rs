@@ -17,8 +17,6 @@ pub enum Bug {
     RetryFailedSync,
     /// A failed write is reported as done.
     SwallowFailedWrite,
-    /// Opening drops the last frame that it finds.
-    DropLastFrame,
     /// Opening after a kill reads what was durable, not what was written.
     ReadWhatIsDurable,
     /// Old files go for good before what replaces them is synced.
@@ -34,7 +32,7 @@ pub enum Bug {
 }
 
 /// All of them, with the names that the command line knows.
-pub const BUGS: [(Bug, &str); 16] = [
+pub const BUGS: [(Bug, &str); 22] = [
     (
         Bug::Inside(Deliberate::ForgetHandOvers),
         "forget-hand-overs",
@@ -48,7 +46,13 @@ pub const BUGS: [(Bug, &str); 16] = [
     (Bug::SwallowFailedSync, "swallow-failed-sync"),
     (Bug::RetryFailedSync, "retry-failed-sync"),
     (Bug::SwallowFailedWrite, "swallow-failed-write"),
-    (Bug::DropLastFrame, "drop-last-frame"),
+    (Bug::Inside(Deliberate::DropLastFrame), "drop-last-frame"),
+    (Bug::Inside(Deliberate::TrustZeros), "trust-zeros"),
+    (Bug::Inside(Deliberate::ShortenSilently), "shorten-silently"),
+    (Bug::Inside(Deliberate::ReuseNumber), "reuse-lsn"),
+    (Bug::Inside(Deliberate::ForgetRemovals), "forget-removals"),
+    (Bug::Inside(Deliberate::SkipMarks), "skip-marks"),
+    (Bug::Inside(Deliberate::TurnBackTime), "turn-back-time"),
     (Bug::ReadWhatIsDurable, "read-what-is-durable"),
     (Bug::DeleteBeforeSync, "delete-before-sync"),
     (Bug::LoseAcks, "lose-acks"),

@@ -1,7 +1,7 @@
 //! What is there after a crash, against what was promised.
 
 use ferrymq_core::engine::{Answer, Command, Engine, Reply};
-use ferrymq_core::model::{Message, QueueId, QueueStats, SessionId, Time};
+use ferrymq_core::model::{Message, MessageId, QueueId, QueueStats, SessionId, Time};
 
 use crate::item::{Accept, Item};
 use crate::model::{Exists, Model, Verdict};
@@ -57,6 +57,13 @@ impl Seen {
             });
         }
         Ok(Seen { queues })
+    }
+
+    /// The messages that peek shows.
+    #[must_use]
+    pub fn ids(&self) -> Vec<MessageId> {
+        let messages = self.queues.iter().flat_map(|queue| &queue.messages);
+        messages.map(|message| message.id).collect()
     }
 
     /// All of it in words, without bodies.

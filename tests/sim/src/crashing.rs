@@ -10,6 +10,9 @@ use crate::opening::{Mishaps, Opened, crash_and_open};
 use crate::rng::Rng;
 use crate::world::World;
 
+/// So many syncs later other frames say that what a sync covered was durable.
+const AGE: u64 = 6;
+
 impl World<'_> {
     /// The crash. Several outcomes of it are looked at; the last one's world goes on.
     pub fn crash(&mut self) -> Verdict {
@@ -63,13 +66,21 @@ impl World<'_> {
     }
 
     fn judge_outcome(&mut self, disk: &mut SimDisk, rng: &mut Rng, goes_on: bool) -> Verdict {
+        let damaged = !goes_on && self.plan.damage && rng.percent(20) && damage_old(disk, rng);
         let mishaps = Mishaps {
             clock: self.plan.clock,
             errors: self.plan.errors,
             still: false,
         };
         let mut config = self.config;
-        let opened = crash_and_open(disk, &mut config, self.model.now, mishaps, rng)?;
+        let opened = match crash_and_open(disk, &mut config, self.model.now, mishaps, rng) {
+            // Whoever refuses to open has named it.
+            Err(_) if damaged => {
+                disk.counts.named += 1;
+                return Ok(());
+            }
+            other => other?,
+        };
         self.config = config;
         let Opened {
             mut engine,
@@ -80,12 +91,16 @@ impl World<'_> {
         self.model.now = now;
         self.model.peak = self.model.peak.max(peak);
         let power = power || self.reverted;
+        let seen = Seen::look(&mut engine, now)?;
         if let Some(damage) = engine.damage().first() {
+            if damaged {
+                disk.counts.named += 1;
+                return self.model.knows_all(&seen);
+            }
             return Err(format!(
                 "it speaks of damage where there is none: {damage:?}"
             ));
         }
-        let seen = Seen::look(&mut engine, now)?;
         if self.trace.is_some() && goes_on {
             let line = format!(
                 "{now} ms: open again, power lost: {power}: {}",
@@ -144,6 +159,16 @@ impl World<'_> {
         }
         Ok(())
     }
+}
+
+/// Damages what was durable for some syncs, so that what came after it says that it was there.
+fn damage_old(disk: &mut SimDisk, rng: &mut Rng) -> bool {
+    let damage = crate::damaging::draw(rng);
+    let damaged = disk.damage(damage, AGE, rng);
+    if damaged {
+        disk.counts.of_damage(damage);
+    }
+    damaged
 }
 
 fn shown(seen: &Seen) -> String {

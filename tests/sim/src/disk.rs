@@ -13,6 +13,8 @@ use crate::rng::{Hash, Rng};
 pub const SECTOR: usize = 512;
 /// How many files that were deleted for good are kept, to come back as ghosts.
 const GHOSTS: usize = 4;
+/// How many earlier contents of sectors each file keeps, to come back as stale ones.
+const EARLIER: usize = 4;
 
 /// One file's bytes.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,33 @@ pub(crate) struct Inode {
     pub durable: Vec<u8>,
     /// Sectors that differ, or may differ, between the two; none of what a failed sync gave up.
     pub dirty: Vec<bool>,
+    /// After which sync each sector was durable as it is.
+    pub since: Vec<u64>,
+    /// What some sectors held durably before.
+    pub earlier: Vec<(usize, Vec<u8>)>,
+}
+
+impl Inode {
+    /// A sector has become durable.
+    pub(crate) fn settled(&mut self, sector: usize, syncs: u64) {
+        if self.since.len() <= sector {
+            self.since.resize(sector + 1, 0);
+        }
+        self.since[sector] = syncs;
+    }
+
+    /// A sector is about to be overwritten for good.
+    fn keep(&mut self, sector: usize) {
+        let old = sector_of(&self.durable, sector);
+        if old.iter().all(|byte| *byte == 0) {
+            return;
+        }
+        let old = old.to_vec();
+        if self.earlier.len() == EARLIER {
+            self.earlier.remove(0);
+        }
+        self.earlier.push((sector, old));
+    }
 }
 
 /// A name in the directory: which bytes it stands for, in both views.
@@ -49,8 +78,10 @@ pub struct SimDisk {
     /// Unsynced sectors in the order in which they were written.
     pub(crate) written: Vec<(usize, u32)>,
     pub(crate) ghosts: Vec<(FileId, Vec<u8>)>,
-    /// The sectors of the last write, and in which file.
-    pub(crate) newest: Option<(FileId, std::ops::Range<usize>)>,
+    /// How many syncs ended well.
+    pub(crate) syncs_done: u64,
+    /// Whether what sectors held before is kept.
+    pub keeps_earlier: bool,
     /// What fails next.
     pub armed: Vec<Fault>,
     /// A file whose reads fail until it is healed.
@@ -66,11 +97,12 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk. `keeps_earlier`: whether what sectors held before is kept.
     #[must_use]
-    pub fn new(bug: Option<Bug>) -> SimDisk {
+    pub fn new(bug: Option<Bug>, keeps_earlier: bool) -> SimDisk {
         SimDisk {
             bug,
+            keeps_earlier,
             ..SimDisk::default()
         }
     }
@@ -210,13 +242,7 @@ impl SimDisk {
         };
         let from = (offset as usize).min(bytes.len());
         let to = from.saturating_add(len as usize).min(bytes.len());
-        let mut bytes = bytes[from..to].to_vec();
-        if self.bug == Some(Bug::DropLastFrame)
-            && let Some(last) = bytes.iter().rposition(|byte| *byte != 0)
-        {
-            bytes[last] = 0;
-        }
-        DiskOutcome::Bytes(bytes)
+        DiskOutcome::Bytes(bytes[from..to].to_vec())
     }
 
     fn write(&mut self, file: FileId, offset: usize, bytes: &[u8], rng: &mut Rng) -> DiskOutcome {
@@ -253,7 +279,6 @@ impl SimDisk {
         };
         let inode = &mut self.inodes[at];
         let end = offset + bytes.len();
-        self.newest = Some((file, offset / SECTOR..end.div_ceil(SECTOR)));
         if inode.current.len() < end {
             inode.current.resize(end, 0);
         }
@@ -306,6 +331,7 @@ impl SimDisk {
         let sync = self.syncs.remove(nth);
         let inode = &mut self.inodes[sync.inode];
         let well = end == SyncEnd::Well;
+        self.syncs_done += u64::from(well);
         if well && inode.durable.len() < sync.length {
             inode.durable.resize(sync.length, 0);
         }
@@ -313,6 +339,10 @@ impl SimDisk {
             let bytes = &sync.bytes[nth * SECTOR..][..SECTOR];
             // A sync that failed may have brought any part of it down.
             if well || rng.percent(30) {
+                if self.keeps_earlier {
+                    inode.keep(sector as usize);
+                    inode.settled(sector as usize, self.syncs_done);
+                }
                 put_sector(&mut inode.durable, sector as usize, bytes, sync.length);
             }
             let sector = sector as usize;

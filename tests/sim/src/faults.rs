@@ -57,8 +57,14 @@ pub enum Damage {
     Flip,
     /// A sector is zeros.
     Zeroed,
+    /// Several sectors, one behind the other, are zeros: a block of the disk.
+    Block,
+    /// A part of a sector is other bytes.
+    Torn,
     /// A sector holds another's bytes.
     Misdirected,
+    /// A sector holds what it held before.
+    Stale,
     /// A file is missing.
     Missing,
     /// A file that was deleted for good is back.
@@ -90,8 +96,18 @@ pub struct Counts {
     pub failed_deletes: u64,
     /// Reads that failed.
     pub failed_reads: u64,
-    /// Damage to synced bytes.
+    /// Damage to synced bytes: bits, sectors, blocks.
     pub damaged: u64,
+    /// Sectors that hold another's bytes.
+    pub misdirected: u64,
+    /// Sectors that hold what they held before.
+    pub stale: u64,
+    /// Files that are missing.
+    pub missing: u64,
+    /// Files that are back.
+    pub ghosts: u64,
+    /// Of all these, those that an opening named.
+    pub named: u64,
     /// Clocks that jumped.
     pub clock_jumps: u64,
     /// Stores opened anew.
@@ -112,6 +128,17 @@ impl Counts {
         }
     }
 
+    /// Counts damage.
+    pub fn of_damage(&mut self, damage: Damage) {
+        match damage {
+            Damage::Flip | Damage::Zeroed | Damage::Block | Damage::Torn => self.damaged += 1,
+            Damage::Misdirected => self.misdirected += 1,
+            Damage::Stale => self.stale += 1,
+            Damage::Missing => self.missing += 1,
+            Damage::Ghost => self.ghosts += 1,
+        }
+    }
+
     /// All crashes.
     #[must_use]
     pub fn crashes(&self) -> u64 {
@@ -120,7 +147,7 @@ impl Counts {
 
     /// What stands in a report, with its name.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 15] {
+    pub fn rows(&self) -> [(&'static str, u64); 20] {
         [
             ("seeds", self.seeds),
             ("steps", self.steps),
@@ -134,7 +161,12 @@ impl Counts {
             ("failed creates", self.failed_creates),
             ("failed deletes", self.failed_deletes),
             ("failed reads", self.failed_reads),
-            ("damage to synced bytes", self.damaged),
+            ("bits, sectors, blocks damaged", self.damaged),
+            ("misdirected sectors", self.misdirected),
+            ("stale sectors", self.stale),
+            ("missing files", self.missing),
+            ("files that came back", self.ghosts),
+            ("of this damage, named", self.named),
             ("clock jumps", self.clock_jumps),
             ("checks", self.checks),
         ]
@@ -154,6 +186,11 @@ impl Counts {
         self.failed_deletes += other.failed_deletes;
         self.failed_reads += other.failed_reads;
         self.damaged += other.damaged;
+        self.misdirected += other.misdirected;
+        self.stale += other.stale;
+        self.missing += other.missing;
+        self.ghosts += other.ghosts;
+        self.named += other.named;
         self.clock_jumps += other.clock_jumps;
         self.openings += other.openings;
         self.checks += other.checks;

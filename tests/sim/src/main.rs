@@ -16,7 +16,7 @@ const USAGE: &str = "ferrymq-sim: simulates crashes of the engine's store
   --crashes N       run until so many crashes were simulated
   --seed S          begin with this seed (0)
   --threads T       on so many threads (1)
-  --faults WHICH    comma-separated: errors, clock, damage, none (errors,clock)
+  --faults WHICH    comma-separated: errors, clock, damage, none (errors,clock,damage)
   --bug NAME        with a deliberate bug: see --bugs
   --bugs            list the deliberate bugs
   --replay S        replay one seed, and print what happens";
@@ -58,7 +58,7 @@ fn parse() -> Result<Options, String> {
         seed: 0,
         threads: 1,
         allowed: Allowed::default(),
-        faults: "errors,clock".to_owned(),
+        faults: "errors,clock,damage".to_owned(),
         bug: None,
         replay: None,
     };

@@ -27,6 +27,11 @@ impl SimDisk {
             let inode = &self.inodes[at];
             let bytes = cut_inode(inode, cut, survives, &self.ghosts, rng);
             let inode = &mut self.inodes[at];
+            for sector in 0..inode.dirty.len() {
+                if self.keeps_earlier && inode.dirty[sector] {
+                    inode.settled(sector, self.syncs_done);
+                }
+            }
             inode.dirty.clear();
             inode.dirty.resize(bytes.len().div_ceil(SECTOR), false);
             inode.current.clone_from(&bytes);
@@ -60,73 +65,133 @@ impl SimDisk {
         }
     }
 
-    /// Damages what was synced. False: there was nothing to damage.
-    pub fn damage(&mut self, damage: Damage, rng: &mut Rng) -> bool {
+    /// Damages what was synced. False: there was nothing to damage. `age`: only what was durable as it is before so many syncs.
+    pub fn damage(&mut self, damage: Damage, age: u64, rng: &mut Rng) -> bool {
         let files: Vec<FileId> = self.directory.keys().copied().collect();
-        if damage == Damage::Ghost {
-            let ghosts = self.ghosts.clone();
-            let mut gone = ghosts
-                .iter()
-                .filter(|(file, _)| self.inode(*file).is_none());
-            let Some((file, bytes)) = gone.next_back() else {
-                return false;
-            };
-            self.inodes.push(Inode {
-                current: bytes.clone(),
-                durable: bytes.clone(),
-                dirty: vec![false; bytes.len().div_ceil(SECTOR)],
-            });
-            let at = Some(self.inodes.len() - 1);
-            let entry = Entry {
-                durable: at,
-                current: at,
-            };
-            self.directory.insert(*file, entry);
-            return true;
-        }
-        if files.is_empty() {
-            return false;
+        match damage {
+            Damage::Ghost => return self.resurrect(),
+            _ if files.is_empty() => return false,
+            _ => {}
         }
         let file = rng.pick(&files);
-        if damage == Damage::Missing {
-            self.directory.remove(&file);
-            return true;
-        }
         let Some(at) = self.inode(file) else {
             return false;
         };
-        let len = self.inodes[at].current.len();
-        if len == 0 {
+        let inode = &self.inodes[at];
+        let sectors = inode.current.len().div_ceil(SECTOR);
+        let since = |sector: usize| inode.since.get(sector).copied().unwrap_or(0);
+        let old = |sector: usize| {
+            let same = sector_of(&inode.current, sector) == sector_of(&inode.durable, sector);
+            same && !inode.dirty.get(sector).copied().unwrap_or(false)
+                && since(sector) + age <= self.syncs_done
+        };
+        if damage == Damage::Missing {
+            // A directory in which no file holds anything but headers is a new store.
+            let mut others = files.iter().filter(|other| **other != file);
+            let any = others.any(|other| self.holds_more_than_headers(*other));
+            return any && (0..sectors).all(old) && self.directory.remove(&file).is_some();
+        }
+        if sectors == 0 {
             return false;
         }
-        let sector = rng.below(len.div_ceil(SECTOR) as u64) as usize;
-        // What was written last has nothing behind it that says it was there.
-        if let Some((newest, sectors)) = &self.newest
-            && *newest == file
-            && sectors.contains(&sector)
-        {
+        let (sector, stale) = match damage {
+            Damage::Stale if inode.earlier.is_empty() => return false,
+            Damage::Stale => {
+                let nth = rng.below(inode.earlier.len() as u64) as usize;
+                let (sector, bytes) = inode.earlier[nth].clone();
+                (sector, bytes)
+            }
+            _ => (rng.below(sectors as u64) as usize, Vec::new()),
+        };
+        let count = match damage {
+            Damage::Block => 1 + rng.below(8) as usize,
+            _ => 1,
+        };
+        // A block holds frames or the last copy of a header; files as short as these have both in one.
+        let end = match count {
+            1 => sectors,
+            _ => sectors - 1,
+        };
+        let range = sector..(sector + count).min(end).max(sector + 1);
+        if !range.clone().all(old) {
             return false;
         }
-        let from = sector * SECTOR;
-        let to = (from + SECTOR).min(len);
-        let other = rng.below(len.div_ceil(SECTOR) as u64) as usize;
+        let other = match damage {
+            Damage::Misdirected => self.any_sector(&files, rng),
+            _ => stale,
+        };
         let inode = &mut self.inodes[at];
-        let before = inode.current[from..to].to_vec();
-        for bytes in [&mut inode.current, &mut inode.durable] {
-            if bytes.len() < to {
-                continue;
+        let from = sector * SECTOR;
+        let to = (range.end * SECTOR).min(inode.current.len());
+        let mut bytes = inode.current[from..to].to_vec();
+        match damage {
+            Damage::Flip => {
+                let bit = rng.below(8 * bytes.len() as u64) as usize;
+                bytes[bit / 8] ^= 1 << (bit % 8);
             }
-            match damage {
-                Damage::Flip => bytes[from + other % (to - from)] ^= 1 << (other % 8),
-                Damage::Misdirected => {
-                    let copy = sector_of(bytes, other).to_vec();
-                    let length = copy.len().min(to - from);
-                    bytes[from..from + length].copy_from_slice(&copy[..length]);
-                }
-                _ => bytes[from..to].fill(0),
+            Damage::Torn => tear_up(&mut bytes, rng),
+            Damage::Misdirected | Damage::Stale => {
+                let length = other.len().min(bytes.len());
+                bytes[..length].copy_from_slice(&other[..length]);
             }
+            _ => bytes.fill(0),
         }
-        self.inodes[at].current[from..to] != before
+        let changed = inode.current[from..to] != bytes;
+        let place = format!("file {} at {from}", file.0);
+        inode.current[from..to].copy_from_slice(&bytes);
+        inode.durable[from..to].copy_from_slice(&bytes);
+        self.note(|| format!("  damage to {place}: {damage:?}"));
+        changed
+    }
+
+    /// A file that was deleted for good is back.
+    fn resurrect(&mut self) -> bool {
+        let gone = |(file, _): &&(FileId, Vec<u8>)| self.inode(*file).is_none();
+        let Some((file, bytes)) = self.ghosts.iter().rfind(gone).cloned() else {
+            return false;
+        };
+        self.inodes.push(Inode {
+            current: bytes.clone(),
+            dirty: vec![false; bytes.len().div_ceil(SECTOR)],
+            durable: bytes,
+            ..Inode::default()
+        });
+        let at = Some(self.inodes.len() - 1);
+        let entry = Entry {
+            durable: at,
+            current: at,
+        };
+        self.directory.insert(file, entry);
+        true
+    }
+
+    fn holds_more_than_headers(&self, file: FileId) -> bool {
+        let bytes = self.inode(file).map(|at| &self.inodes[at].durable);
+        let sectors = bytes.map_or(0, |bytes| {
+            let used = bytes
+                .chunks(SECTOR)
+                .map(|own| own.iter().any(|byte| *byte != 0));
+            used.filter(|used| *used).count()
+        });
+        sectors > 2
+    }
+
+    fn any_sector(&self, files: &[FileId], rng: &mut Rng) -> Vec<u8> {
+        let Some(at) = self.inode(rng.pick(files)) else {
+            return Vec::new();
+        };
+        let bytes = &self.inodes[at].durable;
+        let sectors = bytes.len().div_ceil(SECTOR).max(1) as u64;
+        sector_of(bytes, rng.below(sectors) as usize).to_vec()
+    }
+}
+
+/// Some bytes, one behind the other, are others.
+fn tear_up(bytes: &mut [u8], rng: &mut Rng) {
+    let from = rng.below(bytes.len() as u64) as usize;
+    let to = from + 1 + rng.below((bytes.len() - from) as u64) as usize;
+    for byte in &mut bytes[from..to] {
+        *byte = rng.draw() as u8;
     }
 }
 

@@ -6,6 +6,21 @@ use crate::item::{Accept, Item, name_of};
 use crate::model::{Ask, Asked, Exists, Model, Verdict};
 
 impl Model {
+    /// Errors: nobody produced a message of this body.
+    pub fn knows(&self, message: &Message) -> Verdict {
+        let known = |name: u32| {
+            let first = self.names.get(name as usize)?.0;
+            let length = self.items.get(first as usize)?.length;
+            (length == message.body.len()).then_some(())
+        };
+        name_of(&message.body).and_then(known).ok_or_else(|| {
+            format!(
+                "message {} has a body that was never produced",
+                message.id.0
+            )
+        })
+    }
+
     /// The message of a body in a place. Errors: nobody produced it there.
     pub fn find(&self, at: u8, message: &Message) -> Result<u32, String> {
         let Some(name) = name_of(&message.body).filter(|name| (*name as usize) < self.names.len())

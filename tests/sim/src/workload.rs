@@ -113,7 +113,7 @@ impl Default for Allowed {
         Allowed {
             errors: true,
             clock: true,
-            damage: false,
+            damage: true,
         }
     }
 }
@@ -137,6 +137,8 @@ pub struct Plan {
     pub clock: bool,
     /// Whether I/O errors come.
     pub errors: bool,
+    /// Whether what was synced is damaged.
+    pub damage: bool,
     /// Whether everything is consumed in the end.
     pub drains: bool,
     /// What is done.
@@ -174,6 +176,7 @@ impl Plan {
             outcomes: 3 + rng.below(4),
             clock: allowed.clock,
             errors: allowed.errors,
+            damage: allowed.damage,
             drains: rng.percent(40),
             steps: Vec::new(),
         };

@@ -74,6 +74,8 @@ pub struct World<'p> {
     pub(crate) crashing: bool,
     pub(crate) reverted: bool,
     pub(crate) idle: u32,
+    /// How many tickets the engine gave.
+    pub(crate) tickets: u64,
 }
 
 impl<'p> World<'p> {
@@ -97,7 +99,7 @@ impl<'p> World<'p> {
             bug,
             engine: Engine::memory(config),
             model,
-            disk: SimDisk::new(bug),
+            disk: SimDisk::new(bug, plan.damage),
             rng: Rng::new(plan.seed),
             waiting: Vec::new(),
             held: Vec::new(),
@@ -111,6 +113,7 @@ impl<'p> World<'p> {
             crashing: false,
             reverted: false,
             idle: 0,
+            tickets: 0,
         }
     }
 
@@ -324,6 +327,7 @@ impl<'p> World<'p> {
                 }
                 Output::Event(_) => {}
                 Output::Io(ticket) => {
+                    self.tickets += 1;
                     if self.crash_in == Some(0) {
                         self.say(|| format!("    the crash cuts off {}", brief(&ticket)));
                         self.disk.interrupt(ticket, &mut self.rng);

@@ -75,10 +75,11 @@ fn store(segment_bytes: u64) -> (Disk, u64) {
     let mut log = Log::open(segment_bytes, 7, 0);
     drive(&mut log, &mut disk).expect("it opens");
     for step in 0..segment_bytes / 27 {
-        log.add(&Record::Leased {
+        let record = Record::Leased {
             message: MessageId(step),
             attempt: 1,
-        });
+        };
+        log.add(&record, About::Several);
         let last = log.commit(step);
         log.want_sync(last);
         if log.wants_checkpoint() {
