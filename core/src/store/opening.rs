@@ -92,10 +92,42 @@ struct Unreadable {
     last: Option<SegmentHeader>,
 }
 
+/// A read on its way, and what has come of it.
+#[derive(Debug)]
+struct Asked {
+    file: FileId,
+    offset: u64,
+    len: u32,
+    got: Vec<u8>,
+}
+
+impl Asked {
+    /// Takes bytes in. Gives the request for the rest of a read that came short, of a file of this length.
+    fn take(&mut self, bytes: Vec<u8>, end: u64) -> Option<DiskOp> {
+        let is_end = bytes.is_empty();
+        if self.got.is_empty() {
+            self.got = bytes;
+        } else {
+            self.got.extend_from_slice(&bytes);
+        }
+        self.got.truncate(self.len as usize);
+        let offset = self.offset + self.got.len() as u64;
+        let left = end
+            .min(self.offset + u64::from(self.len))
+            .saturating_sub(offset);
+        (left > 0 && !is_end).then_some(DiskOp::ReadAt {
+            file: self.file,
+            offset,
+            len: left as u32,
+        })
+    }
+}
+
 /// What opening has found so far.
 #[derive(Debug)]
 pub(super) struct Opening {
     phase: Phase,
+    asked: Option<Asked>,
     files: Vec<(FileId, u64)>,
     pub segments: Vec<SegmentHeaderAt>,
     /// Files without a segment in them.
@@ -146,6 +178,7 @@ impl Opening {
     pub fn new(opening: u64) -> Opening {
         Opening {
             phase: Phase::Listing,
+            asked: None,
             files: Vec::new(),
             segments: Vec::new(),
             free: Vec::new(),
@@ -208,6 +241,14 @@ impl Opening {
 
     /// Bytes that were asked for. Gives the next request.
     pub fn read(&mut self, bytes: Vec<u8>) -> Result<Option<DiskOp>, Refused> {
+        let Some(mut asked) = self.asked.take() else {
+            return Ok(None);
+        };
+        if let Some(rest) = asked.take(bytes, self.len_of(asked.file)) {
+            self.asked = Some(asked);
+            return Ok(Some(rest));
+        }
+        let bytes = asked.got;
         match &mut self.phase {
             Phase::Headers { left } => {
                 if let Some((file, len)) = left.pop() {
@@ -243,6 +284,19 @@ impl Opening {
     }
 
     fn next(&mut self) -> Result<Option<DiskOp>, Refused> {
+        let op = self.next_op()?;
+        if let Some(DiskOp::ReadAt { file, offset, len }) = op {
+            self.asked = Some(Asked {
+                file,
+                offset,
+                len,
+                got: Vec::new(),
+            });
+        }
+        Ok(op)
+    }
+
+    fn next_op(&mut self) -> Result<Option<DiskOp>, Refused> {
         loop {
             match &mut self.phase {
                 Phase::Headers { left } => match left.last() {

@@ -40,7 +40,7 @@ pub enum DiskOp {
     },
     /// Makes creations and deletions durable.
     SyncDir,
-    /// Reads bytes; short only at the end of the file.
+    /// Reads bytes. Fewer may come, then the rest is asked for; none is the end of the file.
     ReadAt {
         /// From which file.
         file: FileId,

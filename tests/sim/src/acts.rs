@@ -51,6 +51,7 @@ impl World<'_> {
             Op::Delete => self.delete(),
             Op::Declare => self.declare_missing(),
             Op::Redrive => self.redrive(),
+            Op::Jump => self.jump(),
             Op::Alter => self.alter(),
             Op::OpenSession => self.open_session(),
             Op::CloseSession => self.close_session(),

@@ -121,7 +121,7 @@ impl SimDisk {
             DiskOp::Create { file, len } => self.create(file, len),
             DiskOp::Delete { file } => self.delete(file),
             DiskOp::SyncDir => self.sync_dir(),
-            DiskOp::ReadAt { file, offset, len } => self.read(file, offset, len),
+            DiskOp::ReadAt { file, offset, len } => self.read(file, offset, len, rng),
             DiskOp::WriteAt {
                 file,
                 offset,
@@ -222,7 +222,8 @@ impl SimDisk {
         });
     }
 
-    fn read(&mut self, file: FileId, offset: u64, len: u32) -> DiskOutcome {
+    fn read(&mut self, file: FileId, offset: u64, len: u32, rng: &mut Rng) -> DiskOutcome {
+        let is_short = self.take(Fault::ShortRead);
         if self.take(Fault::FailRead) {
             return failed("input/output error");
         }
@@ -241,13 +242,24 @@ impl SimDisk {
             _ => &inode.current,
         };
         let from = (offset as usize).min(bytes.len());
-        let to = from.saturating_add(len as usize).min(bytes.len());
+        let mut to = from.saturating_add(len as usize).min(bytes.len());
+        if is_short && to > from {
+            to = from + 1 + rng.below((to - from) as u64) as usize;
+        }
         DiskOutcome::Bytes(bytes[from..to].to_vec())
     }
 
     fn write(&mut self, file: FileId, offset: usize, bytes: &[u8], rng: &mut Rng) -> DiskOutcome {
         if self.inode(file).is_none() {
             return missing(file);
+        }
+        if self.take(Fault::ShortWrite) {
+            let part = rng.below(bytes.len() as u64 + 1) as usize;
+            let (first, rest) = bytes.split_at(part);
+            return match self.write(file, offset, first, rng) {
+                DiskOutcome::Done => self.write(file, offset + part, rest, rng),
+                failed => failed,
+            };
         }
         let full = self.room.is_some_and(|room| room < bytes.len() as u64);
         if full || self.take(Fault::FailWrite) {
@@ -256,7 +268,7 @@ impl SimDisk {
                 _ => rng.below(bytes.len() as u64 + 1) as usize,
             };
             self.put(file, offset, &bytes[..part]);
-            self.counts.failed_writes += 1;
+            self.counts.full += u64::from(full);
             return match self.bug {
                 Some(Bug::SwallowFailedWrite) => DiskOutcome::Done,
                 _ => failed("no space left on device"),

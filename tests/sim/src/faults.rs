@@ -15,6 +15,10 @@ pub enum Fault {
     StickyRead,
     /// A write fails, after any part of it.
     FailWrite,
+    /// A read gives fewer bytes than were asked for.
+    ShortRead,
+    /// A write takes fewer bytes than it was given; who drives the engine writes the rest.
+    ShortWrite,
 }
 
 /// How a sync ends.
@@ -86,6 +90,10 @@ pub struct Counts {
     pub nested: u64,
     /// Writes that failed.
     pub failed_writes: u64,
+    /// Writes for which there was no room.
+    pub full: u64,
+    /// Reads and writes that were short.
+    pub short: u64,
     /// Syncs that failed.
     pub failed_syncs: u64,
     /// Directory syncs that failed.
@@ -124,7 +132,8 @@ impl Counts {
             Fault::FailDelete => self.failed_deletes += 1,
             Fault::FailSyncDir => self.failed_directory_syncs += 1,
             Fault::FailRead | Fault::StickyRead => self.failed_reads += 1,
-            Fault::FailWrite => {}
+            Fault::ShortRead | Fault::ShortWrite => self.short += 1,
+            Fault::FailWrite => self.failed_writes += 1,
         }
     }
 
@@ -147,7 +156,7 @@ impl Counts {
 
     /// What stands in a report, with its name.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 20] {
+    pub fn rows(&self) -> [(&'static str, u64); 22] {
         [
             ("seeds", self.seeds),
             ("steps", self.steps),
@@ -156,7 +165,9 @@ impl Counts {
             ("of these while opening", self.nested),
             ("openings", self.openings),
             ("failed syncs", self.failed_syncs),
-            ("failed writes, no space", self.failed_writes),
+            ("failed writes", self.failed_writes),
+            ("writes without room", self.full),
+            ("short reads and writes", self.short),
             ("failed directory syncs", self.failed_directory_syncs),
             ("failed creates", self.failed_creates),
             ("failed deletes", self.failed_deletes),
@@ -180,6 +191,8 @@ impl Counts {
         self.kills += other.kills;
         self.nested += other.nested;
         self.failed_writes += other.failed_writes;
+        self.full += other.full;
+        self.short += other.short;
         self.failed_syncs += other.failed_syncs;
         self.failed_directory_syncs += other.failed_directory_syncs;
         self.failed_creates += other.failed_creates;

@@ -120,9 +120,28 @@ impl SimDisk {
             Damage::Misdirected => self.any_sector(&files, rng),
             _ => stale,
         };
+        let changed = self.spoil(at, range, damage, &other, rng);
+        self.note(|| {
+            format!(
+                "  damage to file {} from sector {sector} on: {damage:?}",
+                file.0
+            )
+        });
+        changed
+    }
+
+    /// Damages some sectors of a file. `other`: what one holds then. False: it is what it was.
+    fn spoil(
+        &mut self,
+        at: usize,
+        sectors: std::ops::Range<usize>,
+        damage: Damage,
+        other: &[u8],
+        rng: &mut Rng,
+    ) -> bool {
         let inode = &mut self.inodes[at];
-        let from = sector * SECTOR;
-        let to = (range.end * SECTOR).min(inode.current.len());
+        let from = sectors.start * SECTOR;
+        let to = (sectors.end * SECTOR).min(inode.current.len());
         let mut bytes = inode.current[from..to].to_vec();
         match damage {
             Damage::Flip => {
@@ -137,10 +156,8 @@ impl SimDisk {
             _ => bytes.fill(0),
         }
         let changed = inode.current[from..to] != bytes;
-        let place = format!("file {} at {from}", file.0);
         inode.current[from..to].copy_from_slice(&bytes);
         inode.durable[from..to].copy_from_slice(&bytes);
-        self.note(|| format!("  damage to {place}: {damage:?}"));
         changed
     }
 

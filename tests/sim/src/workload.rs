@@ -61,6 +61,8 @@ pub enum Op {
     Cancel,
     /// Time passes.
     Pass,
+    /// The clock jumps, back or forth.
+    Jump,
     /// A sync ends.
     Sync,
     /// Everything is synced, and time passes until nothing is owed.
@@ -248,6 +250,9 @@ fn mix(allowed: Allowed, exchange: bool, rng: &mut Rng) -> Vec<(Op, u64)> {
     if exchange {
         draw(Op::Publish, 5);
     }
+    if allowed.clock {
+        draw(Op::Jump, 1);
+    }
     if allowed.errors {
         draw(Op::SyncFails, 1);
         draw(Op::NoRoom, 1);
@@ -258,6 +263,8 @@ fn mix(allowed: Allowed, exchange: bool, rng: &mut Rng) -> Vec<(Op, u64)> {
             Fault::FailRead,
             Fault::StickyRead,
             Fault::FailWrite,
+            Fault::ShortRead,
+            Fault::ShortWrite,
         ] {
             draw(Op::Arm(fault), 1);
         }

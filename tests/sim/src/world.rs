@@ -402,6 +402,17 @@ impl<'p> World<'p> {
         self.pump()
     }
 
+    /// The clock jumps. Back it means nothing to the engine, whose own never does.
+    pub fn jump(&mut self) -> Verdict {
+        self.disk.counts.clock_jumps += 1;
+        if self.rng.percent(50) {
+            let span = self.rng.below(20_000);
+            return self.pass(span);
+        }
+        self.model.now = self.model.now.saturating_sub(self.rng.below(500));
+        self.pass(0)
+    }
+
     /// What every step ends with: the crash that has come, or one that an engine which has failed needs.
     pub fn end_step(&mut self) -> Verdict {
         if !self.crashing && self.disk.syncs() > 0 && self.rng.percent(self.plan.eager) {
