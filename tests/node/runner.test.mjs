@@ -16,9 +16,9 @@ const QUEUE = { do: "queue", queue: "q" };
 const PRODUCE = { do: "produce", queue: "q", body: "a" };
 const CONSUME = { do: "consume", queue: "q", as: "d" };
 
-async function run(steps, open = { storage: "memory" }) {
+async function run(steps, open = { storage: "memory" }, more = {}) {
   const text = typeof steps === "string" ? steps : JSON.stringify({ name: "n", open, steps });
-  return runScenario({ openTesting, outgoing, FerryError }, "node", "a/b.json", text);
+  return runScenario({ openTesting, outgoing, FerryError, ...more }, "node", "a/b.json", text);
 }
 
 test("a scenario that holds is ok", async () => {
@@ -62,6 +62,22 @@ test("what is unknown or different fails, and says how", async () => {
     assert.match(outcome.detail, detail);
   }
   assert.match((await run([QUEUE], { storage: "cloud" })).detail, /storage cannot be "cloud"/);
+});
+
+test("a scenario in memory is run on a store as well, and a store without files on the disk in memory", async (t) => {
+  const stores = mkdtempSync(join(tmpdir(), "ferrymq-vectors-"));
+  t.after(() => rmSync(stores, { recursive: true, force: true }));
+  let made = 0;
+  const files = { directory: () => join(stores, String(made++)) };
+  const emptied = [QUEUE, { do: "kill" }, { do: "reopen" }, { do: "queues", expect: [] }];
+  assert.equal((await run(emptied)).ok, true);
+  assert.match((await run(emptied, undefined, files)).detail, /step 4 .*expected a list of 0, got 1, only on a store/);
+  const kept = [QUEUE, PRODUCE, { do: "kill" }, { do: "reopen" }, { ...CONSUME, expect: { body: "a" } }];
+  for (const more of [files, {}]) {
+    assert.deepEqual((await run(kept, { storage: "store" }, more)).detail, "");
+    assert.match((await run(emptied, { storage: "store" }, more)).detail, /expected a list of 0, got 1/);
+  }
+  assert.equal(made, 3);
 });
 
 test("a directory is run whole, in order; a failure is a line, not an exit", (t) => {

@@ -94,6 +94,8 @@ fn crash() -> Outcome<Counts> {
 
 fn node() -> Outcome<Counts> {
     products::npm_package()?;
+    // Stores go from one home to another.
+    products::python_package()?;
     node_tests("tests/node")
 }
 

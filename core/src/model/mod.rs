@@ -9,6 +9,7 @@ pub mod deliberate;
 mod departure;
 mod error;
 mod exposition;
+mod forms;
 mod header;
 mod id;
 pub mod limits;

@@ -6,7 +6,7 @@ use super::limits::{
     LEASE_MS_DEFAULT, LEASE_MS_MAX, LEASE_MS_MIN, MAX_ATTEMPTS_DEFAULT, NAME_BYTES_MAX,
     PRIORITIES_MAX, SPAN_MS_MAX,
 };
-use super::{Durability, Error, ErrorKind, Result, Span, quoted};
+use super::{Durability, Error, ErrorKind, Result, Span, forms, quoted};
 
 /// Refuses names that are empty, too long or hold control characters. `what` is "queue" or "exchange".
 pub fn check_name(what: &str, name: &str) -> Result<()> {
@@ -161,14 +161,14 @@ pub struct QueueOptions {
     pub max_attempts: Option<Option<u32>>,
     /// How long a nacked message waits.
     #[serde(
-        deserialize_with = "backoff_passed",
+        deserialize_with = "forms::backoff",
         skip_serializing_if = "Option::is_none"
     )]
     pub backoff: Option<Backoff>,
     /// Where dead letters go: a name, `null` for `<queue>.dead`, `[exchange, key]`, or `false`.
     #[serde(
-        deserialize_with = "dead_letter_passed",
-        serialize_with = "dead_letter_shown",
+        deserialize_with = "forms::dead_letter",
+        serialize_with = "forms::dead_letter_shown",
         skip_serializing_if = "Option::is_none"
     )]
     pub dead_letter: Option<DeadLetter>,
@@ -476,67 +476,6 @@ where
     D: Deserializer<'de>,
 {
     T::deserialize(deserializer).map(Some)
-}
-
-fn backoff_passed<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<Backoff>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "backoff: a duration, or initial, factor, max, jitter"
-    )]
-    enum Form {
-        Constant(Span),
-        Full(Backoff),
-    }
-    Ok(Some(match Form::deserialize(deserializer)? {
-        Form::Constant(wait) => Backoff::constant(wait),
-        Form::Full(backoff) => backoff,
-    }))
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "dead_letter: a queue's name, null, [exchange, key], or false"
-)]
-enum DeadLetterForm {
-    Off(bool),
-    Queue(String),
-    Exchange(String, String),
-    Default(()),
-}
-
-fn dead_letter_passed<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<DeadLetter>, D::Error> {
-    Ok(Some(match DeadLetterForm::deserialize(deserializer)? {
-        DeadLetterForm::Off(false) => DeadLetter::Off,
-        DeadLetterForm::Off(true) => {
-            return Err(serde::de::Error::custom(
-                "dead_letter is true; leave it out for <queue>.dead, or name a queue",
-            ));
-        }
-        DeadLetterForm::Queue(name) => DeadLetter::Queue(name),
-        DeadLetterForm::Exchange(exchange, key) => DeadLetter::Exchange(exchange, key),
-        DeadLetterForm::Default(()) => DeadLetter::Default,
-    }))
-}
-
-fn dead_letter_shown<S: serde::Serializer>(
-    value: &Option<DeadLetter>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    let form = match value {
-        None | Some(DeadLetter::Default) => DeadLetterForm::Default(()),
-        Some(DeadLetter::Queue(name)) => DeadLetterForm::Queue(name.clone()),
-        Some(DeadLetter::Exchange(exchange, key)) => {
-            DeadLetterForm::Exchange(exchange.clone(), key.clone())
-        }
-        Some(DeadLetter::Off) => DeadLetterForm::Off(false),
-    };
-    form.serialize(serializer)
 }
 
 /// How an exchange routes.

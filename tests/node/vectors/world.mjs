@@ -117,8 +117,8 @@ class World {
     const call =
       step.do === "result" ? this.#called(step.of) : new Call(this.#perform(step), SHOWN[step.do] ?? nothing);
     await this.#rest();
-    // A store is closed when its files are.
-    if (step.do === "close") await call.settled;
+    // A store is open, and closed, when its files are.
+    if (step.do === "close" || step.do === "reopen") await call.settled;
     // An event takes turns of the loop on its way: this step counts them itself.
     while (step.do === "bus_events" && call.state === "pending") await this.#rest();
     if (call.state === "pending" && this.storage === "manual" && DECLARING.has(step.do)) {
