@@ -102,6 +102,7 @@ test("durability of broker and queue: what asks for less is not synced for", asy
       assert.ok(turn < 100_000, "it never asked for a sync");
       await new Promise(setImmediate);
     }
+    await queue.produce("written while a sync runs");
     assert.equal(safe, false);
     for (const sync of disk.held) sync();
     disk.held = undefined;
@@ -128,8 +129,9 @@ test("a close makes everything safe that was accepted, and answers those who sti
   const path = directory(t);
   const broker = await open({ path });
   const queue = await broker.queue("jobs");
+  const empty = await broker.queue("empty");
+  const waiting = empty.consume({ timeout: null }).catch((error) => error.code);
   const produced = queue.produce("under way");
-  const waiting = (await broker.queue("empty")).consume({ timeout: null }).catch((error) => error.code);
   const closed = broker.close();
   await assert.rejects(queue.produce("late"), { code: "Closed" });
   await broker.close();
