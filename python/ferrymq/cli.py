@@ -23,6 +23,7 @@ threads take them, compute size, lines, SHA-256 and encoding, and send what they
   reject       a file that cannot be decoded goes to the dead-letter queue, with the reason
   max_attempts a file that cannot be read is tried five times, then goes there too
   back-pressure  the queue holds 10,000 messages; who fills it waits for the workers
+  durability   with --data, kill it in the middle and start it again: it goes on where it was
 """
 
 EXAMPLES = """\
@@ -30,6 +31,7 @@ examples:
   ferrymq demo                      the standard library of this Python
   ferrymq demo ~/project --workers 8
   ferrymq demo --json | jq .lines
+  ferrymq demo --data ./demo-data   kill -9 it, and run the same again
 """
 
 
@@ -92,6 +94,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="which files the flaky step fails for (default: %(default)s)",
     )
+    job.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="keep the queues in this store, so that a job that was killed goes on "
+        "(default: in memory)",
+    )
     job.add_argument("--json", action="store_true", help="print the totals as JSON")
     job.set_defaults(run=run_demo)
     return top
@@ -111,7 +120,11 @@ def run_demo(options: argparse.Namespace) -> int:
     progress = demo.show_progress if is_watched else None
     try:
         totals = demo.run(
-            options.directory, workers=options.workers, seed=options.seed, progress=progress
+            options.directory,
+            workers=options.workers,
+            seed=options.seed,
+            data=options.data,
+            progress=progress,
         )
     finally:
         if is_watched:

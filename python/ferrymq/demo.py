@@ -4,6 +4,11 @@ Each file's path goes on the queue `files`. Workers take it, measure the file (s
 encoding), and commit result and ack in one transaction, so that no file counts twice. A file that
 cannot be decoded is rejected with the reason; one that cannot be read is nacked, tried again, and
 dead-lettered in the end; a flaky step fails 1 % of the time, seeded, to show how retry works.
+
+With a store (`--data`) the job outlives its process: killed in the middle and started again, it
+goes on where it was. The walk begins anew, but each path has a dedup id, so that no file is put on
+the queue twice; results and dead letters stay in their queues until all are there; and that the job
+is over is one message less, so that there is no moment at which only a part of it is true.
 """
 
 from __future__ import annotations
@@ -30,6 +35,11 @@ import ferrymq
 CHUNK_BYTES = 1 << 20
 BATCH_FILES = 200
 MAX_ATTEMPTS = 5
+# A file that is in work when the process is killed has used an attempt, too.
+MAX_ATTEMPTS_STORED = 10
+# Longer than any job: what was put on the queue once is remembered.
+RESULTS_LEASE_S = 12 * 3600
+REMEMBERED_S = 10 * 366 * 86_400
 FLAKY_RATE = 0.01
 # Between two looks at the counters while nothing arrives; also how often the bar moves.
 REFRESH_S = 0.1
@@ -174,26 +184,58 @@ def paths_under(directory: str, unread: list[OSError]) -> Iterator[str]:
 class Job:
     """One run over one directory."""
 
-    def __init__(self, broker: ferrymq.Broker, directory: Path, workers: int, seed: int) -> None:
-        self.directory = os.fspath(directory)
+    def __init__(
+        self,
+        broker: ferrymq.Broker,
+        directory: Path,
+        workers: int,
+        seed: int,
+        *,
+        stored: bool = False,
+    ) -> None:
+        # A job that goes on may be started from another directory.
+        self.directory = os.path.abspath(directory) if stored else os.fspath(directory)
         self.totals = Totals(directory=self.directory, workers=workers, seed=seed)
         self.broker = broker
-        self.files = broker.queue(
+        self.stored = stored
+        self.begin()
+        self.unread: list[OSError] = []
+        # Results that were taken and are acked when the job is over.
+        self.kept: list[ferrymq.Delivery] = []
+        self.all_found = False
+        self.failure: BaseException | None = None
+
+    def begin(self) -> None:
+        """Go on with the job that the store holds, or begin one. Raises InvalidArgument."""
+        self.job = self.broker.queue("job", max_attempts=None)
+        held = self.job.peek()
+        if not held:
+            # What is left is of a job that is over, or that was not begun.
+            for name in ("files", "files.dead", "results"):
+                with contextlib.suppress(ferrymq.NotFound):
+                    self.broker.queue(name, create=False).delete()
+        elif held[0].body != os.fsencode(self.directory):
+            raise ferrymq.InvalidArgument(
+                f"the store holds a job over {os.fsdecode(held[0].body)!r} that is not over; "
+                "finish that one, or give another --data"
+            )
+        attempts = MAX_ATTEMPTS_STORED if self.stored else MAX_ATTEMPTS
+        self.files = self.broker.queue(
             "files",
             capacity=10_000,
             overflow="block",
             lease=600,
-            max_attempts=MAX_ATTEMPTS,
+            max_attempts=attempts,
             backoff=ferrymq.Backoff(initial=0.02, factor=2, max=0.5),
             dead_letter="files.dead",
+            dedup_window=REMEMBERED_S if self.stored else None,
         )
-        self.results = broker.queue("results", max_attempts=None)
+        # They are kept until all are there: acked one by one they would be lost with the process.
+        self.results = self.broker.queue("results", max_attempts=None, lease=RESULTS_LEASE_S)
         # Declared here, so that it has no bound: dead letters are counted at the end.
-        self.dead = broker.queue("files.dead", max_attempts=None, dead_letter=False)
-        self.unread: list[OSError] = []
-        self.found = 0
-        self.all_found = False
-        self.failure: BaseException | None = None
+        self.dead = self.broker.queue("files.dead", max_attempts=None, dead_letter=False)
+        if not held:
+            self.job.produce(os.fsencode(self.directory))
 
     def run(self, progress: Progress) -> Totals:
         """Run to the end. The broker is closed afterwards: that is how the workers learn of it."""
@@ -208,6 +250,7 @@ class Job:
         try:
             measured = self.collect(progress)
             self.sum_up(measured, time.perf_counter() - started)
+            self.finish()
         finally:
             self.broker.close()
             for thread in threads:
@@ -231,10 +274,14 @@ class Job:
             self.failure = error
 
     def send(self, batch: list[bytes]) -> None:
-        # Counted before: the sum must not seem complete while a batch is on its way.
-        self.found += len(batch)
-        if batch:
+        if not batch:
+            return
+        if not self.stored:
             self.files.produce_many(batch)
+            return
+        # What a life before has put there is dropped.
+        named = [(path, hashlib.sha256(path).hexdigest()) for path in batch]
+        self.files.produce_many([ferrymq.Outgoing(path, dedup_id=name) for path, name in named])
 
     def work(self) -> None:
         """Take paths until the broker is closed."""
@@ -270,39 +317,44 @@ class Job:
             raise FlakyError("the flaky step failed, as it does 1 % of the time")
 
     def collect(self, progress: Progress) -> list[Measured]:
-        """Take results until every file has one or is dead."""
-        measured: list[Measured] = []
+        """Take results until every file has one or is dead. None is acked: `finish` does that."""
+        measured: dict[str, Measured] = {}
         while True:
             if self.failure is not None:
                 raise self.failure
-            for delivery in self.results.consume_many(1000, REFRESH_S, auto_ack=True):
+            deliveries = self.results.consume_many(1000, REFRESH_S)
+            self.kept += deliveries
+            for delivery in deliveries:
                 fields = delivery.json()
                 fields["path"] = os.fsdecode(bytes.fromhex(fields["path"]))
-                measured.append(Measured(**fields))
-            all_found, found = self.all_found, self.found
-            done = len(measured) + self.files.stats().dead_lettered
+                measured[fields["path"]] = Measured(**fields)
+            all_found, found = self.all_found, self.files.stats().produced
+            done = len(measured) + len(self.dead)
             progress(done, found, all_found)
             if all_found and done == found:
-                return measured
+                return list(measured.values())
+
+    def finish(self) -> None:
+        """The job is over: with this one ack. What else is in the store is left of it."""
+        for delivery in self.job.consume_many(1):
+            delivery.ack(durable=True)
+        self.results.ack_many(self.kept)
 
     def sum_up(self, measured: list[Measured], elapsed: float) -> None:
         totals = self.totals
-        totals.files = self.found
+        totals.files = self.files.stats().produced
         totals.measured = len(measured)
         totals.bytes = sum(each.bytes for each in measured)
         totals.lines = sum(each.lines for each in measured)
         totals.encodings = _counted(each.encoding for each in measured)
         totals.digest = digest_of(self.directory, measured)
         totals.retried = self.files.stats().redelivered
-        dead = self.dead.consume_many(100_000, auto_ack=True)
         reasons: Counter[str] = Counter()
         details: Counter[str] = Counter()
-        while dead:
-            for letter in dead:
-                headers = letter.headers
-                reasons[str(headers["x-dead-reason"])] += 1
-                details[_kind_of(str(headers.get("x-dead-detail", "")))] += 1
-            dead = self.dead.consume_many(100_000, auto_ack=True)
+        for letter in self.dead.peek(max(len(self.dead), 1)):
+            headers = letter.headers
+            reasons[str(headers["x-dead-reason"])] += 1
+            details[_kind_of(str(headers.get("x-dead-detail", "")))] += 1
         totals.dead_lettered = dict(reasons.most_common())
         totals.details = dict(details.most_common())
         totals.unread_directories = len(self.unread)
@@ -329,12 +381,28 @@ def digest_of(directory: str, measured: list[Measured]) -> str:
     return digest.hexdigest()
 
 
-def run(directory: Path, *, workers: int, seed: int, progress: Progress | None = None) -> Totals:
-    """Run the job over a directory and return its totals. Raises NotADirectoryError."""
+def run(
+    directory: Path,
+    *,
+    workers: int,
+    seed: int,
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> Totals:
+    """Run the job over a directory and return its totals.
+
+    data: a store, in which a job that was killed goes on. Raises NotADirectoryError, and
+    InvalidArgument if the store holds another job, or lies below the directory.
+    """
     if not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "no such directory", os.fspath(directory))
-    with ferrymq.open() as broker:
-        job = Job(broker, directory, workers, seed)
+    if data is not None and data.resolve().is_relative_to(directory.resolve()):
+        raise ferrymq.InvalidArgument(
+            f"the store {os.fspath(data)!r} lies below the directory that is measured, and changes "
+            "meanwhile; give another --data"
+        )
+    with ferrymq.open(data) as broker:
+        job = Job(broker, directory, workers, seed, stored=data is not None)
         return job.run(progress or (lambda done, found, all_found: None))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -242,6 +243,68 @@ def test_as_a_module(tmp_path: Path) -> None:
 def test_the_bar() -> None:
     assert demo.bar(0, 0, False, width=4) == "[....] 0/0+ files"
     assert demo.bar(3, 4, True, width=4) == "[###.] 3/4 files"
+
+
+KILLED = """
+import os, signal, sys
+from ferrymq import cli, demo
+
+at = int(sys.argv[1])
+
+def progress(done, found, all_found):
+    if done >= at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+demo.show_progress = progress
+demo.REFRESH_S = 0.001
+sys.stderr.isatty = lambda: True
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def test_a_job_that_is_killed_goes_on(tmp_path: Path, strange: Path) -> None:
+    """Killed with SIGKILL again and again, anywhere: no file is lost, none counted twice."""
+    library = Path(sysconfig.get_path("stdlib"))
+    (strange / "codec.py").unlink()
+    for name in ("email", "asyncio"):
+        (strange / name).symlink_to(library / name)
+        for path in sorted((library / name).glob("*.py")):
+            (strange / f"{name}-{path.name}").write_bytes(path.read_bytes())
+    plain = plain_walk(strange)
+    data = tmp_path / "data"
+    arguments = ["demo", str(strange), "--data", str(data), "--workers", "2", "--json"]
+    places = [0, 1, *random.Random(4).choices(range(plain["files"]), k=4), plain["files"]]
+    for place in sorted(places):
+        command = [sys.executable, "-c", KILLED, str(place), *arguments]
+        killed = subprocess.run(command, capture_output=True, timeout=120, check=False)
+        assert killed.returncode == -signal.SIGKILL, (place, killed.stderr)
+    done = subprocess.run(
+        [sys.executable, "-m", "ferrymq", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    check(demo.Totals(**json.loads(done.stdout)), plain)
+    # It is over: the next one begins anew, in the same store.
+    (strange / "one-more").write_text("x\n")
+    check(demo.run(strange, workers=2, seed=1, data=data), plain_walk(strange))
+
+
+def test_a_store_holds_one_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, other, data = (tmp_path / name for name in ("a", "b", "data"))
+    directory.mkdir()
+    other.mkdir()
+    with ferrymq.open(data) as broker:
+        demo.Job(broker, directory, 1, 1, stored=True)
+    assert cli.main(["demo", str(other), "--data", str(data)]) == 1
+    assert "holds a job over" in capsys.readouterr().err
+    assert cli.main(["demo", str(tmp_path), "--data", str(data)]) == 1
+    assert "lies below the directory" in capsys.readouterr().err
+    with ferrymq.open(data):
+        assert cli.main(["demo", str(directory), "--data", str(data)]) == 1
+        assert "is open in this process" in capsys.readouterr().err
+    assert cli.main(["demo", str(directory), "--data", str(data)]) == 0
 
 
 INTERRUPTED = """
