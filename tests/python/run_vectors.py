@@ -3,8 +3,9 @@
     python tests/python/run_vectors.py --dir DIR
 
 A JSON line per scenario on standard output. Each scenario is run through asyncio, and, where no
-step of it waits, through the sync API too; both must give what it expects. Ends with 0 when all
-could be run, whatever came of them, and with 2 when the runner itself broke.
+step of it waits, through the sync API too; a scenario in memory is run on a store in an empty
+directory as well. All must give what it expects. Ends with 0 when all could be run, whatever came
+of them, and with 2 when the runner itself broke.
 """
 
 from __future__ import annotations
@@ -53,21 +54,31 @@ def run_file(path: Path) -> tuple[str, str]:
             checked(step)
     except Wrong as error:
         return name, str(error)
-    for drive in (drive_sync, drive_aio):
-        if drive is drive_sync and waits(scenario):
-            continue
-        try:
-            drive(scenario)
-        except Wrong as error:
-            return name, f"{error}{' (sync API)' if drive is drive_sync else ' (asyncio)'}"
-        except Exception as error:
-            return name, f"broke with {type(error).__name__}: {error}"
+    for run in on_each_storage(scenario):
+        for drive, api in ((drive_sync, "sync API"), (drive_aio, "asyncio")):
+            if drive is drive_sync and waits(run):
+                continue
+            where = f"{api}, on a store" if run is not scenario else api
+            try:
+                drive(run)
+            except Wrong as error:
+                return name, f"{error} ({where})"
+            except Exception as error:
+                return name, f"broke with {type(error).__name__}: {error} ({where})"
     return name, ""
+
+
+def on_each_storage(scenario: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The scenario, and the same on a store in a directory if it is one in memory."""
+    yield scenario
+    opened = scenario.get("open", {})
+    if opened.get("storage", "memory") == "memory":
+        yield {**scenario, "open": {**opened, "storage": "store"}}
 
 
 def waits(scenario: Mapping[str, Any]) -> bool:
     """Whether a step may have to wait: the sync API would wait for the next step for ever."""
-    if scenario.get("open", {}).get("storage", "memory") != "memory":
+    if scenario.get("open", {}).get("storage") == "manual":
         return True
     return any(
         step.get("expect") == "pending"
@@ -89,7 +100,7 @@ def at_once(call: Coroutine[Any, Any, Any]) -> Any:
 
 def drive_sync(scenario: Mapping[str, Any]) -> None:
     world = World(scenario.get("open", {}), aio=False)
-    with world.testing:
+    with world:
         for number, step in enumerate(scenario["steps"], 1):
             with _named(number, step):
                 move_clock(world, step)
@@ -136,7 +147,7 @@ async def _drive_aio(scenario: Mapping[str, Any]) -> None:
         for task in started:
             task.cancel()
         await asyncio.gather(*started, return_exceptions=True)
-        world.testing.close()
+        world.close()
 
 
 async def settled(task: asyncio.Task[Any]) -> None:

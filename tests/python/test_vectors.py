@@ -68,6 +68,22 @@ def test_a_right_scenario_passes(tmp_path: Path) -> None:
     assert outcome(tmp_path, PRODUCE, TAKE | {"expect": {"body": "a", "key": None}}) == ""
 
 
+def test_it_is_run_on_a_store_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scenario that only a store fails is one that fails."""
+    drive = run_vectors.drive_aio
+    opened: list[Any] = []
+
+    def fails_on_a_store(scenario: dict[str, Any]) -> None:
+        opened.append(scenario["open"]["storage"])
+        if opened[-1] == "store":
+            scenario = {**scenario, "steps": [*scenario["steps"], TAKE | {"expect": {"body": "b"}}]}
+        drive(scenario)
+
+    monkeypatch.setattr(run_vectors, "drive_aio", fails_on_a_store)
+    assert "(asyncio, on a store)" in outcome(tmp_path, PRODUCE)
+    assert opened == ["memory", "store"]
+
+
 def test_a_wrong_file_fails(tmp_path: Path) -> None:
     for text in ("", "[]", "{}", '{"steps": 1}', '{"steps": [1]}', '{"steps": [], "x": 1}'):
         path = tmp_path / "wrong.json"

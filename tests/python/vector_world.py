@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import ferrymq
 import ferrymq.testing
@@ -108,6 +109,10 @@ class World:
         arguments = {**opened}
         if "lease" in arguments:
             arguments["lease"] = seconds(arguments["lease"])
+        self.directory: tempfile.TemporaryDirectory[str] | None = None
+        if opened.get("storage") == "store":
+            self.directory = tempfile.TemporaryDirectory(prefix="ferrymq-vector-")
+            arguments["path"] = self.directory.name
         self.testing = ferrymq.testing.open(**arguments)
         self.broker: Any = self.testing.aio if aio else self.testing
         self.is_manual = opened.get("storage") == "manual"
@@ -115,6 +120,18 @@ class World:
         self.exchanges: dict[str, Any] = {}
         self.results: dict[str, Any] = {}
         self.subscriptions: dict[str, tuple[Any, list[Any]]] = {}
+
+    def close(self) -> None:
+        """Close the broker; what it stored goes with the world."""
+        self.testing.close()
+        if self.directory is not None:
+            self.directory.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     async def perform(self, step: Mapping[str, Any]) -> Any:
         """The step's result, or what it raises."""
