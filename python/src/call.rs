@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use ferrymq_core::driver;
@@ -25,11 +25,21 @@ const SIGNAL_SLICE: Duration = Duration::from_millis(100);
 /// How many forks this process is away from the one that loaded the module.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
+/// Brokers that store in a directory; entries of those that are gone are taken out when one is added.
+static STORED: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
 /// Called in every forked child: whatever was open belongs to the parent.
 #[pyfunction]
 pub fn _forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     crate::watching::forked();
+    // Held by a thread that is not here, it stays locked: then the child keeps what it has inherited.
+    if let Ok(mut stored) = STORED.try_lock() {
+        for shared in stored.drain(..).filter_map(|one| one.upgrade()) {
+            shared.driver.forked();
+            std::mem::forget(shared);
+        }
+    }
 }
 
 /// What a call does when it cannot be answered at once.
@@ -49,10 +59,17 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(driver: driver::Broker) -> Arc<Shared> {
-        Arc::new(Shared {
+        let is_stored = driver.directory().is_some();
+        let shared = Arc::new(Shared {
             driver,
             forks: FORKS.load(Ordering::Relaxed),
-        })
+        });
+        if is_stored {
+            let mut stored = STORED.lock().unwrap_or_else(PoisonError::into_inner);
+            stored.retain(|one| one.strong_count() > 0);
+            stored.push(Arc::downgrade(&shared));
+        }
+        shared
     }
 
     /// Whether this process opened it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -17,6 +17,7 @@ use crate::testing::ManualDisk;
 
 use super::clock::Clock;
 use super::disk::{Disk, Work};
+use super::files::Files;
 use super::opening::files_of;
 use super::pending::Pending;
 use super::state::{Delivery, State, closed};
@@ -82,6 +83,8 @@ pub(super) struct Shared {
     closed: AtomicBool,
     /// Where it stores; `None`: in memory.
     directory: Option<PathBuf>,
+    /// The store's files, as long as it is open; for a forked child, which may never get the lock of the state.
+    files: Weak<Files>,
 }
 
 /// A broker, as a handle: clone it, send it to any thread.
@@ -136,9 +139,12 @@ impl Broker {
 
     pub(super) fn with(config: Config, clock: Clock, disk: Disk) -> Result<Broker> {
         let watch = Arc::new(Watch::default());
-        let directory = match &disk {
-            Disk::Files(work) => Some(work.files.directory().to_owned()),
-            _ => None,
+        let (directory, files) = match &disk {
+            Disk::Files(work) => {
+                let directory = work.files.directory().to_owned();
+                (Some(directory), Arc::downgrade(&work.files))
+            }
+            _ => (None, Weak::new()),
         };
         let state = State::open(config, disk, clock.now(), Arc::clone(&watch))?;
         let clock = clock.not_before(state.engine.now());
@@ -154,6 +160,7 @@ impl Broker {
             session,
             closed: AtomicBool::new(false),
             directory,
+            files,
         });
         shared.watch.belongs_to(Arc::downgrade(&shared));
         let broker = Broker { shared };
@@ -192,6 +199,15 @@ impl Broker {
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         self.shared.directory.as_deref()
+    }
+
+    /// To be called in a forked child for every broker that its parent has open: the child must not use it, and lets go of what it has inherited of the store's lock. Takes no other lock.
+    pub fn forked(&self) {
+        if let Some(files) = self.shared.files.upgrade() {
+            files.let_go_in_child();
+            // Not torn down here: what it would say of the store's owner is the parent's to say.
+            std::mem::forget(files);
+        }
     }
 
     /// Whether it was closed.

@@ -50,6 +50,11 @@ impl Files {
         &self.directory
     }
 
+    /// In a forked child: lets go of the lock that it has inherited.
+    pub fn let_go_in_child(&self) {
+        self.owner.let_go_in_child();
+    }
+
     /// Does what is asked. Takes as long as the disk takes.
     pub fn execute(&self, op: DiskOp) -> DiskOutcome {
         let what = describe(&op);

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::model::{self, Error, Result};
 
@@ -87,8 +88,8 @@ impl Claim {
 
 /// A store that this process owns, until it is dropped.
 pub(super) struct Owner {
-    /// Held, never read.
-    _lock: File,
+    /// Held, never read. `None` in a forked child, which let go of it.
+    lock: Mutex<Option<File>>,
     file: File,
     claim: Claim,
 }
@@ -124,7 +125,7 @@ impl Owner {
         }
         let claim = Claim::mine(before.epoch.saturating_add(1));
         let owner = Owner {
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
             file,
             claim,
         };
@@ -163,6 +164,15 @@ impl Owner {
             None => Err(io::Error::other(
                 "the file OWNER does not say any more that this process owns the store",
             )),
+        }
+    }
+
+    /// In a forked child: closes what it has inherited of the lock, which else were held as long as the child lives.
+    pub fn let_go_in_child(&self) {
+        if self.claim.pid != this_process()
+            && let Ok(mut lock) = self.lock.try_lock()
+        {
+            *lock = None;
         }
     }
 
