@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import ferrymq
@@ -94,6 +95,16 @@ def checked(step: Any) -> Mapping[str, Any]:
     return step
 
 
+def unpack(files: Mapping[str, Any], directory: Path) -> None:
+    """Writes the files of a golden store (tests/golden/write.py)."""
+    for name, packed in files.items():
+        data = bytearray(packed["len"])
+        for at, sector in packed["sectors"].items():
+            written = bytes.fromhex(sector)
+            data[int(at) : int(at) + len(written)] = written
+        (directory / name).write_bytes(data)
+
+
 async def value(result: Any) -> Any:
     """What a call gives: at once through the sync API, awaited through asyncio's."""
     return await result if inspect.isawaitable(result) else result
@@ -103,16 +114,18 @@ class World:
     """The broker, its hooks, and what the steps named."""
 
     def __init__(self, opened: Mapping[str, Any], *, aio: bool) -> None:
-        unknown = set(opened) - {"storage", "durability", "lease", "memory_limit"}
+        unknown = set(opened) - {"storage", "durability", "lease", "memory_limit", "files"}
         if unknown:
             raise Wrong(f"unknown field {', '.join(sorted(unknown))} in open")
         arguments = {**opened}
         if "lease" in arguments:
             arguments["lease"] = seconds(arguments["lease"])
         self.directory: tempfile.TemporaryDirectory[str] | None = None
+        files = arguments.pop("files", {})
         if opened.get("storage") == "store":
             self.directory = tempfile.TemporaryDirectory(prefix="ferrymq-vector-")
             arguments["path"] = self.directory.name
+            unpack(files, Path(self.directory.name))
         self.testing = ferrymq.testing.open(**arguments)
         self.broker: Any = self.testing.aio if aio else self.testing
         self.is_manual = opened.get("storage") == "manual"

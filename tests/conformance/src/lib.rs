@@ -104,6 +104,11 @@ fn run_file(file: String, path: &Path) -> Outcome {
     }
 }
 
+/// Runs one scenario in one way. The error says which step differed, and how.
+pub fn run_scenario(scenario: &Scenario) -> Result<(), String> {
+    run_one(scenario, Way::Commands)
+}
+
 fn run_one(scenario: &Scenario, way: Way) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| world::run(scenario, way)))
         .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref()))))

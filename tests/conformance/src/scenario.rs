@@ -1,9 +1,13 @@
 //! Scenarios, read strictly: what is not known is an error.
 
+use std::collections::BTreeMap;
+
 use ferrymq_core::model::{Durability, Error, Span};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+use crate::text;
 
 /// One file.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +40,34 @@ pub struct Open {
     pub lease: Option<Span>,
     /// Memory that messages may take, bytes.
     pub memory_limit: Option<u64>,
+    /// What stands in the store's directory before it is opened, by name.
+    pub files: BTreeMap<String, Packed>,
+}
+
+/// A file of a golden store: its length, and by their place those sectors that are not zeros, in hexadecimal digits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packed {
+    /// Bytes.
+    pub len: usize,
+    /// What is not zeros.
+    pub sectors: BTreeMap<usize, String>,
+}
+
+impl Packed {
+    /// The file's bytes. Errors: a sector that is no sector.
+    pub fn unpack(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = vec![0; self.len];
+        for (at, digits) in &self.sectors {
+            let form = [("hex".to_owned(), Value::from(digits.as_str()))];
+            let sector = text::hex_form(&form.into_iter().collect())?.unwrap_or_default();
+            let place = bytes.get_mut(*at..at + sector.len());
+            place
+                .ok_or_else(|| format!("sector {at} is outside of its file"))?
+                .copy_from_slice(&sector);
+        }
+        Ok(bytes)
+    }
 }
 
 /// Which disk.

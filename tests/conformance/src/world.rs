@@ -1,6 +1,7 @@
 //! A scenario's world: the broker, its testing hooks, what the steps named, and whether each step's result was as expected.
 
 use std::collections::HashMap;
+use std::fs;
 
 use ferrymq_core::driver::{Broker, Options, Pending, Started, Storage, Testing};
 use ferrymq_core::engine::{AtOnce, Command, Reply, Wait};
@@ -81,6 +82,16 @@ pub fn run(scenario: &Scenario, way: Way) -> Result<(), String> {
     Ok(())
 }
 
+/// A directory with what a store is opened with.
+fn directory_of(open: &Open) -> Result<TempDir, String> {
+    let made = tempfile::tempdir().map_err(|error| format!("no directory: {error}"))?;
+    for (name, packed) in &open.files {
+        fs::write(made.path().join(name), packed.unpack()?)
+            .map_err(|error| format!("{name} cannot be written: {error}"))?;
+    }
+    Ok(made)
+}
+
 impl World {
     fn open(open: &Open, way: Way) -> Result<World, Error> {
         let defaults = Options::default();
@@ -95,9 +106,8 @@ impl World {
             StorageName::Memory => Storage::Memory,
             StorageName::Manual => Storage::Manual,
             StorageName::Store => {
-                let made = tempfile::tempdir().map_err(|error| {
-                    Error::new(ErrorKind::StoreFailed, format!("no directory: {error}"))
-                })?;
+                let made = directory_of(open)
+                    .map_err(|error| Error::new(ErrorKind::StoreFailed, error))?;
                 Storage::Files(directory.insert(made).path().to_owned())
             }
         };
