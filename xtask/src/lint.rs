@@ -90,7 +90,13 @@ fn rooms() -> Outcome<()> {
 }
 
 fn ruff() -> Outcome<()> {
-    let places = ["python", "tests/python", "tests/crash", "tests/golden", "examples"];
+    let places = [
+        "python",
+        "tests/python",
+        "tests/crash",
+        "tests/golden",
+        "examples",
+    ];
     let ruff = || Run::new(paths::venv_bin("ruff"));
     let checked = ruff().arg("check").args(places).run();
     ruff().args(["format", "--check"]).args(places).run()?;
