@@ -340,7 +340,7 @@ test("await using closes", async () => {
 
 test("storage is what it really is", async (t) => {
   const { broker } = await fresh(t);
-  assert.deepEqual(broker.storage, { backend: "memory", durability: "memory", persisted: false });
+  assert.deepEqual(broker.storage, { backend: "memory", durability: "memory", persisted: false, damage: [] });
   for (const storage of ["opfs", "indexeddb", { name: "./data" }, 5, null]) {
     await assert.rejects(open({ storage }), { code: "InvalidArgument", message: /memory|no option "name"/ });
   }

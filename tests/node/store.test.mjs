@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 
 // The disk under test: calls that can be counted, held and made to fail. In place before the package takes them.
 const real = { fdatasync: fs.fdatasync, write: fs.write };
@@ -71,7 +72,7 @@ test("what was confirmed is there when it is opened again", async (t) => {
   const path = join(directory(t), "data");
   for (let turn = 0; turn < 3; turn++) {
     const broker = await open({ path });
-    assert.deepEqual(broker.storage, { backend: "files", durability: "durable", persisted: true });
+    assert.deepEqual(broker.storage, { backend: "files", durability: "durable", persisted: true, damage: [] });
     const queue = await broker.queue("jobs", { lease: 60_000 });
     for (const durability of ["durable", "written", "memory"])
       await queue.produce(`${turn} ${durability}`, { durability });
@@ -359,6 +360,50 @@ test("damage and newer formats are refused, and what was found is left alone", a
   const again = await open({ path });
   assert.deepEqual(await drained(await again.queue("jobs")), ["first"]);
   await again.close();
+});
+
+test("damage is named, and everything else is served", async (t) => {
+  const path = directory(t);
+  const broker = await open({ path });
+  const [jobs, other] = [await broker.queue("jobs"), await broker.queue("other")];
+  for (const body of ["first", "second", "third"]) await jobs.produce(body);
+  await other.produce("elsewhere");
+  await broker.close();
+  const [name] = fs.readdirSync(path).filter((name) => name.endsWith(".seg"));
+  const bytes = fs.readFileSync(join(path, name));
+  bytes[bytes.indexOf("second")] ^= 1;
+  fs.writeFileSync(join(path, name), bytes);
+  const lines = [];
+  const log = { debug() {}, warn: (line) => lines.push(line), error() {} };
+  const again = await open({ path, log });
+  const { damage } = again.storage;
+  assert.equal(damage.length, 1);
+  assert.match(
+    damage[0],
+    /bytes \d+ to \d+ of file 1 cannot be read.*queues that it may be about: jobs; messages 2 to 2 may be lost/,
+  );
+  assert.deepEqual(lines, [`ferrymq: ${damage[0]}`]);
+  assert.deepEqual(await drained(await again.queue("jobs")), ["first", "third"]);
+  assert.deepEqual(await drained(await again.queue("other")), ["elsewhere"]);
+  await again.close();
+});
+
+test("another thread of this process is another owner", async (t) => {
+  const path = directory(t);
+  const broker = await open({ path });
+  const program = `const { parentPort } = require("node:worker_threads");
+    import(${JSON.stringify(new URL("../../wasm/dist/node.js", import.meta.url).href)})
+      .then(({ open }) => open({ path: ${JSON.stringify(path)} }))
+      .then(() => parentPort.postMessage("opened"), (error) => parentPort.postMessage(error.code + error.message));`;
+  const said = () =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(program, { eval: true });
+      worker.once("message", (message) => worker.terminate().then(() => resolve(message)));
+      worker.once("error", reject);
+    });
+  assert.match(await said(), /^StoreLocked.*is open in this process/);
+  await broker.close();
+  assert.equal(await said(), "opened");
 });
 
 test("network file systems are known by their numbers", () => {

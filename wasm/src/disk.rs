@@ -156,6 +156,13 @@ impl Native {
         self.engine.as_ref().is_none_or(Engine::has_failed)
     }
 
+    /// Puts what was lost of the store into the registers: sentences, one after the other.
+    pub fn losses(&mut self) {
+        let losses = self.engine.as_ref().map_or(&[][..], Engine::losses);
+        let sentences: Vec<String> = losses.iter().map(ToString::to_string).collect();
+        self.results.texts(&sentences);
+    }
+
     /// The engine's time, milliseconds: not before the last frame of its log.
     pub fn engine_now(&self) -> f64 {
         self.engine

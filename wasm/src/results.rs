@@ -188,6 +188,16 @@ impl Results {
         self.registers.set_bytes(&self.arena, notices.len());
     }
 
+    /// Texts, each with its length before it.
+    #[cfg(feature = "store")]
+    pub fn texts(&mut self, texts: &[String]) {
+        self.clear();
+        for text in texts {
+            write_bytes(&mut self.arena, text.as_bytes());
+        }
+        self.registers.set_bytes(&self.arena, texts.len());
+    }
+
     fn longs(&mut self, numbers: &[&u64]) {
         for number in numbers {
             self.arena.extend_from_slice(&number.to_le_bytes());

@@ -65,6 +65,8 @@ export interface StorageInfo {
   readonly durability: Durability;
   /** Whether the platform promised not to evict it. */
   readonly persisted: boolean;
+  /** Sentences on what was durable and could not be read when the store was opened: where, and which queues and messages it may be about. Everything else is served. */
+  readonly damage: readonly string[];
 }
 
 /** How long a nacked message waits: `initial * factor^(attempt - 1)`, at most `max`, spread by `jitter`. */

@@ -55,6 +55,11 @@ export class Lines {
     this.#say("debug", line);
   }
 
+  /** What was found when a store was opened. */
+  warn(line: string): void {
+    this.#say("warn", line);
+  }
+
   /** What a user's function threw. */
   error(line: string, cause: unknown): void {
     this.#say("error", line, cause);

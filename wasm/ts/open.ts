@@ -1,6 +1,6 @@
 // Opening a broker: options to an engine.
 
-import type { Broker, Durability, OpenOptions } from "./api.js";
+import type { Broker, OpenOptions, StorageInfo } from "./api.js";
 import { BrokerHandle } from "./broker.js";
 import { durability, integer, known, optionalDuration, text } from "./checks.js";
 import { type Clock, WallClock } from "./clock.js";
@@ -78,8 +78,8 @@ export function opener(
 }
 
 /** What memory really is, whatever was asked. */
-export function memoryStorage(): { backend: "memory"; durability: Durability; persisted: boolean } {
-  return { backend: "memory", durability: "memory", persisted: false };
+export function memoryStorage(): StorageInfo {
+  return { backend: "memory", durability: "memory", persisted: false, damage: [] };
 }
 
 /** Whether queues are kept in memory; if not, in a directory. */

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import type { Broker, OpenOptions } from "./api.js";
+import type { Broker, OpenOptions, StorageInfo } from "./api.js";
 import { BrokerHandle } from "./broker.js";
 import { known } from "./checks.js";
 import { WallClock } from "./clock.js";
@@ -44,11 +44,16 @@ async function openPath(path: string, settings: Settings): Promise<Broker> {
     const tickets = await openFiles(opened, native, path);
     clock.notBefore(native.engine_now());
     opened.log.debug(`broker opened in ${resolve(path)}`);
-    return new BrokerHandle(opened, { backend: "files", durability: "durable", persisted: true }, false, tickets);
+    return new BrokerHandle(opened, storageInfo(tickets.losses()), false, tickets);
   } catch (error) {
     opened.free();
     throw error;
   }
+}
+
+/** What a store in files is, and what of it was lost. */
+export function storageInfo(damage: readonly string[]): StorageInfo {
+  return { backend: "files", durability: "durable", persisted: true, damage };
 }
 
 /** Opens an engine over the files in a directory, which from here on is this process's. Nothing stays open if that is refused. */

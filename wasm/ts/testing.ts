@@ -108,8 +108,11 @@ export function testingOpener(
 
 async function begun(opened: Core, testing: TestingHooks, store?: Settling): ReturnType<OpenTesting> {
   await testing.reopen();
+  const memory = memoryStorage();
   const storage: StorageInfo =
-    store === undefined ? memoryStorage() : { backend: "files", durability: "durable", persisted: true };
+    store === undefined
+      ? memory
+      : { ...memory, backend: "files", durability: "durable", persisted: true, damage: testing.losses() };
   return { broker: new BrokerHandle(opened, storage, true, store), testing };
 }
 
@@ -163,6 +166,10 @@ class TestingHooks implements Testing, Settling {
     if (this.#tickets === undefined || !core.open) return false;
     this.sync();
     return this.#tickets.idle();
+  }
+
+  losses(): string[] {
+    return this.#tickets?.losses() ?? [];
   }
 
   async settle(): Promise<void> {

@@ -1,6 +1,7 @@
 // The engine's tickets: fetched, brought to a disk, and their outcomes back.
 
 import type { Core } from "./core.js";
+import { Reader } from "./reader.js";
 import type { StoreNative } from "./store.js";
 import { Writer } from "./writer.js";
 
@@ -74,6 +75,19 @@ export class Tickets {
       if (this.#core.reopen(epoch)) resolve();
     });
     this.#opened = undefined;
+  }
+
+  /** Sentences on what was durable and could not be read at the opening. They are logged, too. */
+  losses(): string[] {
+    const core = this.#core;
+    let losses: string[] = [];
+    core.poke(() => {
+      this.#native.losses();
+      const reader = new Reader(core.bytes());
+      losses = Array.from({ length: core.count() }, () => reader.text());
+    });
+    for (const loss of losses) core.log.warn(loss);
+    return losses;
   }
 
   /** Makes everything safe that was accepted, closes the log in order, and lets the disk go. */
