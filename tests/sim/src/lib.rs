@@ -7,6 +7,7 @@ pub mod acts;
 pub mod answers;
 pub mod asks;
 pub mod bugs;
+pub mod campaign;
 pub mod check;
 pub mod crashing;
 pub mod damaging;

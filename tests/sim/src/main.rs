@@ -1,14 +1,14 @@
 //! `ferrymq-sim`: simulates crashes, counts them, replays a seed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ferrymq_sim::bugs::{BUGS, Bug};
+use ferrymq_sim::campaign::{Campaign, Findings};
 use ferrymq_sim::faults::Counts;
-use ferrymq_sim::run::{run, run_seed};
+use ferrymq_sim::run::run;
 use ferrymq_sim::shrink::shrink;
 use ferrymq_sim::workload::{Allowed, Plan};
+use indicatif::{ProgressBar, ProgressStyle};
 
 const USAGE: &str = "ferrymq-sim: simulates crashes of the engine's store
 
@@ -23,13 +23,8 @@ const USAGE: &str = "ferrymq-sim: simulates crashes of the engine's store
 
 #[derive(Clone, Debug)]
 struct Options {
-    seconds: Option<u64>,
-    crashes: Option<u64>,
-    seed: u64,
-    threads: u64,
-    allowed: Allowed,
+    campaign: Campaign,
     faults: String,
-    bug: Option<Bug>,
     replay: Option<u64>,
 }
 
@@ -53,15 +48,12 @@ fn main() -> std::process::ExitCode {
 
 fn parse() -> Result<Options, String> {
     let mut options = Options {
-        seconds: None,
-        crashes: None,
-        seed: 0,
-        threads: 1,
-        allowed: Allowed::default(),
+        campaign: Campaign::endless(),
         faults: "errors,clock,damage".to_owned(),
-        bug: None,
         replay: None,
     };
+    let campaign = &mut options.campaign;
+    let mut ends = false;
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         if name == "--bugs" {
@@ -77,14 +69,14 @@ fn parse() -> Result<Options, String> {
                 .map_err(|_| format!("{name} {value} is no number"))
         };
         match name.as_str() {
-            "--seconds" => options.seconds = Some(number()?),
-            "--crashes" => options.crashes = Some(number()?),
-            "--seed" => options.seed = number()?,
-            "--threads" => options.threads = number()?.max(1),
-            "--replay" => options.replay = Some(number()?),
+            "--seconds" => (campaign.time, ends) = (Duration::from_secs(number()?), true),
+            "--crashes" => (campaign.crashes, ends) = (number()?, true),
+            "--seed" => campaign.seed = number()?,
+            "--threads" => campaign.threads = number()?.max(1),
+            "--replay" => (options.replay, ends) = (Some(number()?), true),
             "--faults" => {
                 let has = |fault| value.split(',').any(|named| named == fault);
-                options.allowed = Allowed {
+                campaign.allowed = Allowed {
                     errors: has("errors"),
                     clock: has("clock"),
                     damage: has("damage"),
@@ -92,50 +84,28 @@ fn parse() -> Result<Options, String> {
                 options.faults.clone_from(&value);
             }
             "--bug" => {
-                let bug = BUGS.iter().find(|(_, name)| *name == value);
-                options.bug = Some(bug.ok_or(format!("there is no bug {value}; see --bugs"))?.0);
+                campaign.bug = Some(bug_named(&value)?);
             }
             other => return Err(format!("there is no option {other}")),
         }
     }
-    if options.replay.is_none() && options.seconds.is_none() && options.crashes.is_none() {
+    if !ends {
         return Err("say how long: --seconds, --crashes or --replay".to_owned());
     }
     Ok(options)
 }
 
-struct Shared {
-    next: AtomicU64,
-    stop: AtomicBool,
-    total: Mutex<Counts>,
-    failed: Mutex<Option<(u64, String)>>,
+fn bug_named(name: &str) -> Result<Bug, String> {
+    let bug = BUGS.iter().find(|(_, own)| *own == name);
+    Ok(bug.ok_or(format!("there is no bug {name}; see --bugs"))?.0)
 }
 
 fn simulate(options: &Options) -> bool {
-    let shared = Arc::new(Shared {
-        next: AtomicU64::new(options.seed),
-        stop: AtomicBool::new(false),
-        total: Mutex::default(),
-        failed: Mutex::default(),
-    });
-    let began = Instant::now();
-    let workers: Vec<_> = (0..options.threads)
-        .map(|_| {
-            let (shared, options) = (Arc::clone(&shared), options.clone());
-            std::thread::spawn(move || work(&shared, &options))
-        })
-        .collect();
-    watch(&shared, options, began);
-    for worker in workers {
-        if worker.join().is_err() {
-            println!("a worker panicked");
-            return false;
-        }
-    }
-    let total = *shared.total.lock().expect("no worker panics in it");
-    report(&total, options, began.elapsed());
-    let failed = shared.failed.lock().expect("no worker panics in it").take();
-    let Some((seed, what)) = failed else {
+    let bar = progress_bar(options);
+    let findings = options.campaign.run(|counts| show(&bar, options, counts));
+    bar.finish_and_clear();
+    report(&findings, options);
+    let Some((seed, what)) = findings.failure else {
         return true;
     };
     println!("\nseed {seed} fails: {what}");
@@ -144,8 +114,32 @@ fn simulate(options: &Options) -> bool {
     false
 }
 
+/// How far it is, on a terminal.
+fn progress_bar(options: &Options) -> ProgressBar {
+    let Campaign { crashes, time, .. } = options.campaign;
+    let length = match crashes {
+        u64::MAX => time.as_millis() as u64,
+        crashes => crashes,
+    };
+    let bar = ProgressBar::new(length);
+    let template = "{wide_bar} {percent}%  {msg}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+    bar
+}
+
+fn show(bar: &ProgressBar, options: &Options, counts: &Counts) {
+    bar.set_position(match options.campaign.crashes {
+        u64::MAX => bar.elapsed().as_millis() as u64,
+        _ => counts.crashes(),
+    });
+    let rate = counts.crashes() as f64 / bar.elapsed().as_secs_f64().max(0.001);
+    bar.set_message(format!("{} crashes, {rate:.0} a second", counts.crashes()));
+}
+
 fn replay_command(seed: u64, options: &Options) -> String {
-    let bug = BUGS.iter().find(|(bug, _)| Some(*bug) == options.bug);
+    let bug = BUGS
+        .iter()
+        .find(|(bug, _)| Some(*bug) == options.campaign.bug);
     let bug = bug.map_or(String::new(), |(_, name)| format!(" --bug {name}"));
     format!(
         "cargo run --release -p ferrymq-sim -- --faults {}{bug} --replay {seed}",
@@ -153,77 +147,55 @@ fn replay_command(seed: u64, options: &Options) -> String {
     )
 }
 
-fn work(shared: &Shared, options: &Options) {
-    while !shared.stop.load(Ordering::Relaxed) {
-        let mut counts = Counts::default();
-        for _ in 0..16 {
-            let seed = shared.next.fetch_add(1, Ordering::Relaxed);
-            let outcome = run_seed(seed, options.allowed, options.bug);
-            counts.add(&outcome.counts);
-            if let Some(what) = outcome.failure {
-                shared.stop.store(true, Ordering::Relaxed);
-                let mut failed = shared.failed.lock().expect("no worker panics in it");
-                failed.get_or_insert((seed, what));
-                break;
-            }
-        }
-        shared
-            .total
-            .lock()
-            .expect("no worker panics in it")
-            .add(&counts);
-    }
-}
-
-/// Prints how far it is, and says when it is enough.
-fn watch(shared: &Shared, options: &Options, began: Instant) {
-    let mut shown = 0;
-    while !shared.stop.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(20));
-        let total = *shared.total.lock().expect("no worker panics in it");
-        let elapsed = began.elapsed();
-        let late = options
-            .seconds
-            .is_some_and(|most| elapsed.as_secs() >= most);
-        if late || options.crashes.is_some_and(|most| total.crashes() >= most) {
-            shared.stop.store(true, Ordering::Relaxed);
-        }
-        if elapsed.as_secs() / 5 > shown {
-            shown = elapsed.as_secs() / 5;
-            println!(
-                "{} s: {} seeds, {} crashes",
-                elapsed.as_secs(),
-                total.seeds,
-                total.crashes()
-            );
-        }
-    }
-}
-
-fn report(total: &Counts, options: &Options, took: Duration) {
-    println!("crashes: {}", total.crashes());
-    for (name, count) in total.rows() {
-        println!("  {name}: {count}");
-    }
-    let rate = total.crashes() as f64 / took.as_secs_f64();
-    println!(
-        "{:.1} s on {} threads from seed {}: {rate:.0} crashes a second",
-        took.as_secs_f64(),
-        options.threads,
-        options.seed
+/// A table of what was counted.
+fn report(findings: &Findings, options: &Options) {
+    let Findings { counts, took, .. } = findings;
+    let seconds = took.as_secs_f64();
+    let mut rows = vec![("crashes".to_owned(), counts.crashes().to_string())];
+    rows.extend(
+        counts
+            .rows()
+            .map(|(name, count)| (name.to_owned(), count.to_string())),
     );
+    rows.push(("threads".to_owned(), options.campaign.threads.to_string()));
+    rows.push(("first seed".to_owned(), options.campaign.seed.to_string()));
+    rows.push(("seconds".to_owned(), format!("{seconds:.1}")));
+    let rate = |seconds: f64| format!("{:.0}", counts.crashes() as f64 / seconds);
+    rows.push(("crashes a second".to_owned(), rate(seconds)));
+    if let Some(cpu) = cpu_seconds() {
+        rows.push(("seconds of processor time".to_owned(), format!("{cpu:.1}")));
+        rows.push(("crashes a second of processor time".to_owned(), rate(cpu)));
+    }
+    let width = |of: fn(&(String, String)) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    let (left, right) = (width(|row| row.0.len()), width(|row| row.1.len()));
+    for (name, value) in &rows {
+        println!("{name:left$}  {value:>right$}");
+    }
+}
+
+/// Processor time of this process so far, where the system says it: Linux, in hundredths of a second.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields = stat.rsplit(')').next()?.split_whitespace();
+    let times: Vec<f64> = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|own| own.parse().ok())
+        .collect();
+    Some(times.iter().sum::<f64>() / 100.0).filter(|seconds| *seconds > 0.0)
 }
 
 fn replay(seed: u64, options: &Options) -> bool {
-    let plan = Plan::new(seed, options.allowed);
-    if run(&plan, options.bug, false).failure.is_none() {
-        let outcome = run(&plan, options.bug, true);
+    let bug = options.campaign.bug;
+    let plan = Plan::new(seed, options.campaign.allowed);
+    if run(&plan, bug, false).failure.is_none() {
+        let outcome = run(&plan, bug, true);
         outcome.trace.iter().for_each(|line| println!("{line}"));
         println!("seed {seed} passes: trace {:016x}", outcome.hash);
         return true;
     }
-    let short = shrink(&plan, options.bug);
-    let outcome = run(&short, options.bug, true);
+    let short = shrink(&plan, bug);
+    let outcome = run(&short, bug, true);
     for queue in &short.queues {
         println!("{}: {:?}", queue.name, queue.options);
     }
