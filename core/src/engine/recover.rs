@@ -12,6 +12,7 @@ use crate::queue::Position;
 use crate::reclaim::Note;
 use crate::settle::InFlight;
 use crate::store::{Accepted, Found, FoundFrame, Moved, Record, Resident, State};
+use crate::topology::DeclaredQueue;
 
 use super::Engine;
 use super::entering::cost;
@@ -58,6 +59,11 @@ impl Default for Replay {
             gaps: Gaps::default(),
         }
     }
+}
+
+/// What a queue is called whose declaration is damaged.
+fn revived_name(queue: QueueId) -> String {
+    format!("recovered.{}.{}", queue.index, queue.generation)
 }
 
 impl Engine {
@@ -237,6 +243,10 @@ impl Engine {
             self.apply_options(queue, spec);
             return self.watch_use(queue.index);
         }
+        let of_revived = |there: &DeclaredQueue| there.name == revived_name(queue);
+        if self.topology.queue(queue).is_ok_and(of_revived) {
+            return self.adopt(queue, name, spec, slots);
+        }
         // A place and a name have one queue at a time: what had them was deleted, though the record of that is damaged.
         let there = self.topology.queue_id_at(queue.index);
         for gone in there.into_iter().chain(self.topology.queue_named(name)) {
@@ -257,12 +267,35 @@ impl Engine {
         if self.line(queue).is_ok() || queue.index as usize >= QUEUES_MAX {
             return;
         }
-        let name = format!("recovered.{}.{}", queue.index, queue.generation);
+        let name = revived_name(queue);
         let spec = QueueSpec {
             priorities: PRIORITIES_MAX,
             ..QueueSpec::default()
         };
         self.replay_queue(queue, &name, spec, slots);
+    }
+
+    /// A queue that was revived has its name again, from a record that alters it.
+    fn adopt(&mut self, queue: QueueId, name: &str, spec: QueueSpec, slots: &mut Slots) {
+        if let Some(gone) = self.topology.queue_named(name) {
+            self.replay_deletion(gone, slots);
+        }
+        let highest = spec.priorities.saturating_sub(1);
+        for kept in slots.values() {
+            if let Some(resident) = self.messages.get_mut(kept.slot)
+                && resident.queue == queue.index
+            {
+                resident.priority = u32::from(resident.priority).min(highest) as u8;
+            }
+        }
+        let old = self.lines[queue.index as usize].take();
+        self.topology.remove_queue(queue);
+        self.add_queue(queue, name, spec);
+        if let Some(old) = old {
+            let line = self.line_at(queue.index);
+            line.counts = old.counts;
+            line.ids = old.ids;
+        }
     }
 
     fn replay_deletion(&mut self, queue: QueueId, slots: &mut Slots) {

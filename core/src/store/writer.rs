@@ -42,8 +42,8 @@ pub(super) struct Tail {
     pub continues: Option<(u64, FrameHeader)>,
     /// The number of the segment that begins where it was not.
     pub next_segment: u64,
-    /// A segment of which nothing is known to be durable, and whose frames are written again.
-    pub begun: Option<Segment>,
+    /// The newest segment that is void and does not say that it is followed: what it holds must not come back if its successors are lost.
+    pub void: Option<Segment>,
     /// Frames behind it that could be read.
     pub frames: Vec<(FrameHeader, Vec<u8>)>,
 }
@@ -148,6 +148,7 @@ impl Writer {
             self.give_back(file, len);
         }
         self.sealed = segments;
+        self.unmarked.extend(tail.void);
         if let Some((offset, end)) = tail.continues
             && let Some(last) = self.sealed.pop()
         {
@@ -167,8 +168,6 @@ impl Writer {
             last.end_lsn = tail.durable;
             self.unmarked.extend(Some(*last).filter(|own| !own.is_cut));
         }
-        // What it holds must not come back if its successor is lost.
-        self.unmarked.extend(tail.begun);
         let frames = tail.frames.iter();
         let room = frames
             .map(|(_, body)| format::frame_bytes(body.len()))

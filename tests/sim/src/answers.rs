@@ -232,7 +232,13 @@ impl Model {
             let same = original.slot == slot && original.dedup == dedup;
             **other < index && same && original.accept != Accept::Refused
         };
-        let mut unsure = id.is_none();
+        // One that was handed in later may have come before one that waited for room.
+        let later = |other: &u32| {
+            let other = &self.items[*other as usize];
+            let same = other.slot == slot && other.dedup == dedup;
+            same && other.accept == Accept::Asked && !other.gone
+        };
+        let mut unsure = id.is_none() || self.dedups.iter().any(|own| *own > index && later(own));
         let mut must = None;
         for &other in self.dedups.iter().filter(earlier) {
             let original = &self.items[other as usize];

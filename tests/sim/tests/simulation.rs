@@ -34,6 +34,20 @@ fn half_a_million_crashes_take_back_nothing_that_was_promised() {
     }
 }
 
+/// Seeds that found something once, each in few of millions: they stay looked at.
+const FOUND_ONCE: [u64; 4] = [371, 1_018_544, 2_003_497, 2_005_287];
+
+#[test]
+fn what_was_found_once_stays_found() {
+    for seed in FOUND_ONCE {
+        assert_eq!(
+            run_seed(seed, Allowed::default(), None).failure,
+            None,
+            "seed {seed}"
+        );
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace_and_the_same_bytes() {
     let hash = |seed| run_seed(seed, Allowed::default(), None).hash;

@@ -165,6 +165,10 @@ impl Opening {
                 self.is_reordered = true;
                 self.add(SegmentHeaderAt { file, header })
             }
+            HeaderFound::Valid(header) if header.is_followed => {
+                self.marked.push(header.segment);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

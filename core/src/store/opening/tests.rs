@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::MessageId;
 use crate::model::collections::BTreeMap;
+use crate::store::format::About;
 use crate::store::log::{Log, LogError};
 use crate::store::ticket::DiskOutcome;
 
