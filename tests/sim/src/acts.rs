@@ -398,9 +398,13 @@ impl World<'_> {
     fn cancel(&mut self) -> Verdict {
         let mut calls = self.waiting.iter().rev();
         let consume = calls.find(|(_, ask)| matches!(ask.what, Asked::Consume { .. }));
-        let Some(&(call, _)) = consume else {
+        let Some((call, ask)) = consume.cloned() else {
             return Ok(());
         };
+        if matches!(ask.what, Asked::Consume { auto_ack: true, .. }) {
+            // What it had taken is settled, and nobody hears of it.
+            self.model.may_have_taken(&ask);
+        }
         self.hand_in(Command::Cancel { call }, Asked::Other { durable: false })
     }
 

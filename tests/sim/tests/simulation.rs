@@ -34,8 +34,8 @@ fn half_a_million_crashes_take_back_nothing_that_was_promised() {
     }
 }
 
-/// Seeds that found something once, each in few of millions: they stay looked at.
-const FOUND_ONCE: [u64; 4] = [371, 1_018_544, 2_003_497, 2_005_287];
+/// Seeds that found something which few of millions find. They stay looked at for as long as plans are drawn as they are now.
+const FOUND_ONCE: [u64; 3] = [1_018_544, 2_003_497, 2_005_287];
 
 #[test]
 fn what_was_found_once_stays_found() {
