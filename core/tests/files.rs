@@ -142,6 +142,85 @@ fn many_threads_share_syncs_and_lose_nothing() {
 }
 
 #[test]
+fn who_closes_in_the_middle_loses_nothing_that_was_confirmed() {
+    for turn in 0..10 {
+        let directory = tempfile::tempdir().expect("made");
+        let broker = open(directory.path());
+        let seen = thread::scope(|scope| {
+            let jobs = queue(&broker);
+            let working: Vec<_> = (0..12)
+                .map(|thread| {
+                    let jobs = jobs.clone();
+                    scope.spawn(move || work_until_closed(&jobs, thread))
+                })
+                .collect();
+            while jobs.stats().expect("open").produced < 50 + 7 * turn {
+                thread::yield_now();
+            }
+            broker.close();
+            let mut all = Seen::default();
+            for one in working {
+                let own = one.join().expect("no panic");
+                all.confirmed.extend(own.confirmed);
+                all.acked.extend(own.acked);
+                all.unknown.extend(own.unknown);
+            }
+            all
+        });
+        let found = bodies(&open(directory.path()));
+        let once: BTreeSet<String> = found.iter().cloned().collect();
+        assert_eq!(once.len(), found.len(), "none twice");
+        let settled = &seen.acked | &seen.unknown;
+        let mut lost = seen.confirmed.difference(&settled);
+        assert_eq!(lost.find(|own| !once.contains(*own)), None, "lost");
+        assert_eq!(
+            seen.acked.intersection(&once).next(),
+            None,
+            "acked, and back"
+        );
+    }
+}
+
+/// What threads were told.
+#[derive(Default)]
+struct Seen {
+    confirmed: BTreeSet<String>,
+    acked: BTreeSet<String>,
+    /// An ack that was not answered.
+    unknown: BTreeSet<String>,
+}
+
+/// Produces, and acks every third, until the broker is closed.
+fn work_until_closed(jobs: &Queue, thread: usize) -> Seen {
+    let mut seen = Seen::default();
+    for n in 0.. {
+        let level = [Durability::Durable, Durability::Written][(n + thread) % 2];
+        let body = format!("{thread} {n}");
+        let message = Outgoing {
+            durability: Some(level),
+            ..Outgoing::new(body.clone().into_bytes())
+        };
+        match jobs.produce(message) {
+            Ok(_) => seen.confirmed.insert(body),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                break;
+            }
+        };
+        if n % 3 == 0
+            && let Ok(Some(taken)) = jobs.consume(Some(Span(0)))
+        {
+            let body = String::from_utf8(taken.body().to_vec()).expect("text");
+            match taken.ack() {
+                Ok(()) => seen.acked.insert(body),
+                Err(_) => seen.unknown.insert(body),
+            };
+        }
+    }
+    seen
+}
+
+#[test]
 fn segments_follow_each_other_and_are_used_again() {
     let directory = tempfile::tempdir().expect("made");
     let broker = open(directory.path());
