@@ -1,18 +1,16 @@
 //! The handle.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::engine::{AtOnce, Command, Config, Reply, Wait};
+use crate::engine::{Command, Config, Reply, Wait};
 use crate::model::limits::{
     LEASE_MS_MAX, LEASE_MS_MIN, MEMORY_BYTES_DEFAULT, RING_COMMANDS_MAX, SEGMENT_BYTES_TESTING,
 };
-use crate::model::{
-    self, ConsumerId, Durability, Error, Outgoing, QueueId, Result, SessionId, Span, Time, Token,
-};
+use crate::model::{Durability, Error, Result, SessionId, Span, Time};
 use crate::testing::ManualDisk;
 
 use super::clock::Clock;
@@ -78,11 +76,13 @@ pub(super) struct Shared {
     pub timer: Timer,
     pub worker: Worker,
     pub watch: Arc<Watch>,
-    ring: ArrayQueue<Command>,
+    pub ring: ArrayQueue<Command>,
     session: AtomicU32,
     closed: AtomicBool,
     /// Where it stores; `None`: in memory.
     directory: Option<PathBuf>,
+    /// How many handles a broker with a store has.
+    handles: AtomicUsize,
     /// The store's files, as long as it is open; for a forked child, which may never get the lock of the state.
     files: Weak<Files>,
 }
@@ -99,9 +99,25 @@ pub(super) struct Shared {
 /// delivery.ack()?;
 /// # Ok::<(), ferrymq_core::model::Error>(())
 /// ```
-#[derive(Clone)]
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
+}
+
+impl Clone for Broker {
+    #[inline]
+    fn clone(&self) -> Broker {
+        Broker::of(Arc::clone(&self.shared))
+    }
+}
+
+/// With its last handle a store is closed, before anything else happens: its own threads may hold what they share a moment longer.
+impl Drop for Broker {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_stored() && self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close_store();
+        }
+    }
 }
 
 /// The answer to `start`.
@@ -160,10 +176,11 @@ impl Broker {
             session,
             closed: AtomicBool::new(false),
             directory,
+            handles: AtomicUsize::new(0),
             files,
         });
         shared.watch.belongs_to(Arc::downgrade(&shared));
-        let broker = Broker { shared };
+        let broker = Broker::of(shared);
         if broker.directory().is_some() && broker.shared.clock.is_real() {
             broker.shared.worker.start(Arc::downgrade(&broker.shared))?;
             // What the opening left to be done in time.
@@ -258,153 +275,18 @@ impl Broker {
         }
     }
 
-    /// Whether the short ways may be answered at once: with a store everything waits for the log.
+    /// A handle to what threads share.
     #[inline]
-    fn has_short_ways(&self) -> bool {
-        self.shared.directory.is_none()
+    pub(super) fn of(shared: Arc<Shared>) -> Broker {
+        if shared.directory.is_some() {
+            shared.handles.fetch_add(1, Ordering::Relaxed);
+        }
+        Broker { shared }
     }
 
-    /// Puts a message on a queue if that can be answered at once; else gives it back, to be handed in as a command. The short way of [`Command::Produce`].
     #[inline]
-    pub fn produce_at_once(&self, queue: QueueId, message: Outgoing) -> Result<AtOnce> {
-        if !self.has_short_ways() {
-            return Ok(AtOnce::Waits(message));
-        }
-        let timed = message.delay.is_some() || message.ttl.is_some();
-        let now = if timed {
-            self.shared.clock.now()
-        } else {
-            self.shared.clock.last_tick()
-        };
-        self.at_once(
-            |state| state.engine.produce_at_once(now, queue, message),
-            now,
-        )
-    }
-
-    /// Puts a body without properties on a queue if that can be answered at once. `None`: it is still in `body`, to be handed in as a command.
-    #[inline]
-    pub fn produce_body_at_once(
-        &self,
-        queue: QueueId,
-        body: &mut Option<model::Body>,
-    ) -> Result<Option<model::MessageId>> {
-        if !self.has_short_ways() {
-            return Ok(None);
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(
-            |state| state.engine.produce_body_at_once(now, queue, body),
-            now,
-        )
-    }
-
-    /// Puts bodies on a queue, all or none, if that can be answered at once: gives the first one's id, which the others' follow one by one. `None`: they are still in `bodies`, to be handed in as a
-    /// command. The short way of [`Command::ProduceMany`].
-    pub fn produce_bodies_at_once(
-        &self,
-        queue: QueueId,
-        bodies: &mut Vec<model::Body>,
-    ) -> Result<Option<model::MessageId>> {
-        if !self.has_short_ways() {
-            return Ok(None);
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(
-            |state| state.engine.produce_bodies_at_once(now, queue, bodies),
-            now,
-        )
-    }
-
-    /// Takes the next message if one is ready; `None`: hand it in as a command. The short way of [`Command::Consume`].
-    #[inline]
-    pub fn consume_at_once(
-        &self,
-        queue: QueueId,
-        auto_ack: bool,
-    ) -> Result<Option<model::Delivery>> {
-        if !self.has_short_ways() {
-            return Ok(None);
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(
-            |state| {
-                let session = state.session;
-                state.engine.consume_at_once(now, queue, session, auto_ack)
-            },
-            now,
-        )
-    }
-
-    /// Takes the next message that is reserved for a push consumer; `None`: hand it in as a command. The short way of [`Command::Take`].
-    #[inline]
-    pub fn take_at_once(&self, consumer: ConsumerId) -> Result<Option<model::Delivery>> {
-        if !self.has_short_ways() {
-            return Ok(None);
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(|state| state.engine.take_at_once(now, consumer), now)
-    }
-
-    /// Takes up to `max` messages that are ready into `taken`; if it gets none, hand it in as a command. The short way of [`Command::ConsumeMany`].
-    pub fn consume_many_at_once(
-        &self,
-        queue: QueueId,
-        max: u32,
-        auto_ack: bool,
-        taken: &mut Vec<model::Delivery>,
-    ) -> Result<()> {
-        if !self.has_short_ways() {
-            return Ok(());
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(
-            |state| {
-                let session = state.session;
-                let engine = &mut state.engine;
-                engine.consume_many_at_once(now, queue, session, max, auto_ack, taken)
-            },
-            now,
-        )
-    }
-
-    /// Has the lease of a delivery renewed by itself, or not any more. Always answered at once. The short way of [`Command::Keep`].
-    #[inline]
-    pub fn keep(&self, token: Token, kept: bool) -> Result<()> {
-        let mut state = self.shared.lock();
-        let kept = match state.closed {
-            true => Err(closed()),
-            false => state.engine.keep_at_once(token, kept),
-        };
-        drop(state);
-        if !self.shared.ring.is_empty() {
-            self.shared.empty_ring();
-        }
-        kept
-    }
-
-    /// Acks a delivery if that can be answered at once; false: hand it in as a command. The short way of [`Command::Ack`].
-    #[inline]
-    pub fn ack_at_once(&self, token: Token) -> Result<bool> {
-        if !self.has_short_ways() {
-            return Ok(false);
-        }
-        let now = self.shared.clock.last_tick();
-        self.at_once(|state| state.engine.ack_at_once(now, token), now)
-    }
-
-    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    fn at_once<T>(&self, act: impl FnOnce(&mut State) -> Result<T>, now: Time) -> Result<T> {
-        let mut woken = Vec::new();
-        let mut state = self.shared.lock();
-        self.shared.drain_ring(&mut state, now, &mut woken);
-        if state.closed {
-            return Err(closed());
-        }
-        let result = act(&mut state);
-        state.pump(now, &mut woken);
-        self.release(state, woken);
-        result
+    pub(super) fn is_stored(&self) -> bool {
+        self.shared.directory.is_some()
     }
 
     /// Has the store's thread do what the disk is needed for. Only for calls whose [`Pending::needs_work`] said so; every other way does it by itself.
@@ -426,19 +308,43 @@ impl Broker {
         let mut woken = Vec::new();
         let mut state = self.shared.lock();
         self.shared.closed.store(true, Ordering::Release);
-        state.close_session(self.shared.clock.now(), &mut woken);
-        state.closed = true;
-        while state.disk.is_under_way() {
-            let idle = self.shared.idle.wait(state);
-            state = idle.unwrap_or_else(PoisonError::into_inner);
-        }
-        state.settle(self.shared.clock.now(), &mut woken);
+        state = self.settle(state, &mut woken);
         let engine = state.close(&mut woken);
         drop(state);
         drop(engine);
         deliver(woken);
         self.shared.watch.disarm_all();
         self.shared.watch.tell();
+    }
+
+    /// Makes everything safe that was accepted and closes the log, once nobody works on the disk any more.
+    fn settle<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        woken: &mut Vec<Delivery>,
+    ) -> MutexGuard<'a, State> {
+        state.close_session(self.shared.clock.now(), woken);
+        state.closed = true;
+        while state.disk.is_under_way() {
+            let idle = self.shared.idle.wait(state);
+            state = idle.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.settle(self.shared.clock.now(), woken);
+        state
+    }
+
+    /// What is left to do with the last handle.
+    #[cold]
+    fn close_store(&self) {
+        // In a forked child the store is the parent's, and a lock may be held by a thread that is not here.
+        if self
+            .shared
+            .files
+            .upgrade()
+            .is_some_and(|files| files.is_ours())
+        {
+            self.close();
+        }
     }
 
     /// The broker and all queues in numbers, of one moment.
@@ -474,7 +380,7 @@ impl Broker {
 
     /// Opens the lock: the timer knows what falls due, who was served is woken, nothing stays in the ring, and somebody does what the disk is needed for.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
+    pub(super) fn release(&self, state: MutexGuard<'_, State>, woken: Vec<Delivery>) {
         let has_job = state.disk.has_job();
         self.open_lock(state, woken);
         if has_job {
@@ -515,7 +421,7 @@ impl Shared {
     }
 
     #[inline]
-    fn drain_ring(&self, state: &mut State, now: Time, woken: &mut Vec<Delivery>) {
+    pub(super) fn drain_ring(&self, state: &mut State, now: Time, woken: &mut Vec<Delivery>) {
         if !self.ring.is_empty() {
             while let Some(command) = self.ring.pop() {
                 state.handle_posted(now, command, woken);
@@ -524,7 +430,7 @@ impl Shared {
     }
 
     /// Empties the ring if the lock is free. If it is not, its holder looks at the ring once he has opened it.
-    fn empty_ring(&self) {
+    pub(super) fn empty_ring(&self) {
         while !self.ring.is_empty() {
             let mut state = match self.state.try_lock() {
                 Ok(state) => state,
@@ -604,11 +510,6 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let now = self.clock.now();
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut nobody = Vec::new();
-        state.close_session(now, &mut nobody);
-        state.settle(now, &mut nobody);
         self.timer.wake();
         self.worker.wake();
         self.watch.end();

@@ -50,6 +50,11 @@ impl Files {
         &self.directory
     }
 
+    /// Whether this is the process that opened them.
+    pub fn is_ours(&self) -> bool {
+        self.owner.check_process().is_ok()
+    }
+
     /// In a forked child: lets go of the lock that it has inherited.
     pub fn let_go_in_child(&self) {
         self.owner.let_go_in_child();

@@ -17,6 +17,7 @@ mod opening;
 mod owner;
 mod pending;
 mod requests;
+mod short_ways;
 mod state;
 mod testing;
 mod timer;

@@ -407,7 +407,7 @@ fn run(shared: &Weak<Shared>) {
         })
     };
     while let Some(shared) = shared.upgrade() {
-        let broker = Broker { shared };
+        let broker = Broker::of(shared);
         let watch = &broker.shared.watch;
         let mut wait: Option<Duration> = None;
         if broker.shared.clock.is_real() && watch.is_armed.load(Ordering::Acquire) {
