@@ -242,6 +242,7 @@ test("after a sync that failed nothing succeeds until the store is opened anew",
   assert.match(error.message, /syncing a segment in .*EIO: i\/o error/);
   assert.equal((await refusal(queue.produce("refused"))).code, "StoreFailed");
   await broker.close();
+  assert.match(fs.readFileSync(join(path, "OWNER"), "utf8"), /\npid 0\n/, "who has failed owns nothing");
   const again = await open({ path });
   const bodies = await drained(await again.queue("jobs"));
   assert.equal(bodies[0], "safe");
@@ -356,6 +357,7 @@ test("damage and newer formats are refused, and what was found is left alone", a
   assert.equal(error.code, "StoreCorrupt", error.message);
   assert.match(error.message, /nothing was changed: restore a backup/);
   assert.ok(fs.readFileSync(join(path, name)).equals(ruined));
+  assert.match(fs.readFileSync(join(path, "OWNER"), "utf8"), /\npid 0\n/, "who was refused owns nothing");
   fs.writeFileSync(join(path, name), bytes);
   const again = await open({ path });
   assert.deepEqual(await drained(await again.queue("jobs")), ["first"]);

@@ -59,10 +59,10 @@ export class Files implements Disk {
     );
   }
 
-  async close(inOrder: boolean): Promise<void> {
+  async close(givenUp: boolean): Promise<void> {
     for (const descriptor of this.#open.values()) await calls.close(descriptor).catch(() => {});
     this.#open.clear();
-    await this.#owner.letGo(inOrder);
+    await this.#owner.letGo(givenUp);
   }
 
   async #attempt(ticket: Ticket): Promise<Given> {

@@ -106,10 +106,10 @@ export class Owner {
     }
   }
 
-  /** Lets go; with `inOrder` says that nobody owns it. Never rejects. */
-  async letGo(inOrder: boolean): Promise<void> {
+  /** Lets go; with `givenUp` says that nobody owns it. Never rejects. */
+  async letGo(givenUp: boolean): Promise<void> {
     try {
-      if (inOrder) {
+      if (givenUp) {
         await this.check();
         // If that fails it costs the next owner no more than a look at the processes.
         await writeClaim(this.#file, { ...this.#claim, pid: 0 });

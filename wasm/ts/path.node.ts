@@ -66,7 +66,7 @@ export async function openFiles(core: Core, native: StoreNative, path: string): 
   try {
     await tickets.open(owner.epoch);
   } catch (error) {
-    await tickets.release(false);
+    await tickets.release(true);
     throw error;
   }
   return tickets;

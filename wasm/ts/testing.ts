@@ -192,7 +192,7 @@ class TestingHooks implements Testing, Settling {
       core.reopen(core.opening + 1);
     } else {
       // What the one before had under way.
-      await this.#tickets?.release(false);
+      await this.#tickets?.release(true);
       this.#tickets = await this.#openFiles();
     }
   }
@@ -204,6 +204,8 @@ class TestingHooks implements Testing, Settling {
 
   #die(power: boolean, message: string): void {
     this.#core.poke((native) => native.kill(power));
+    // Who is killed says nothing any more.
+    void this.#tickets?.release(false);
     this.#core.end(new FerryError("Closed", message));
   }
 }

@@ -37,8 +37,8 @@ export type Given = readonly (readonly [file: bigint, length: number])[] | Uint8
 export interface Disk {
   /** Does what is asked; calls `done` once, later. */
   perform(ticket: Ticket, done: (error: Error | undefined, given?: Given) => void): void;
-  /** Lets the files go. `inOrder`: everything is safe. Never rejects. */
-  close(inOrder: boolean): Promise<void>;
+  /** Lets the files go. `givenUp`: and says that nobody owns the store, which a process that is killed cannot. Never rejects. */
+  close(givenUp: boolean): Promise<void>;
 }
 
 /**
@@ -64,8 +64,8 @@ export class Tickets {
     this.#native = native;
     this.#disk = disk;
     core.disk = () => this.#fetch();
-    // After a trap, or a kill in a test.
-    this.#unhear = core.onEnd(() => void this.release(false));
+    // After a trap.
+    this.#unhear = core.onEnd(() => void this.release(true));
   }
 
   /** Opens the engine over the disk. Rejects with why it cannot be opened. */
@@ -100,12 +100,10 @@ export class Tickets {
           settled = this.#native.settle_log(clock.now());
         });
       } while (!settled && (await this.#nextOutcome()));
-      settled &&= !this.#native.has_failed();
     } catch {
       // The engine stopped, and has told those who wait.
-      settled = false;
     }
-    await this.release(settled);
+    await this.release(true);
   }
 
   /** Waits until nothing is to be done or under way. Resolves with whether there was anything. */
@@ -115,12 +113,12 @@ export class Tickets {
     return any;
   }
 
-  /** Begins nothing more, and lets the disk go when it is done with what is under way. */
-  release(inOrder: boolean): Promise<void> {
+  /** Begins nothing more, and lets the disk go when it is done with what is under way. `givenUp`: as for `Disk.close`. */
+  release(givenUp: boolean): Promise<void> {
     this.#ended = true;
     this.#unhear();
     this.#queue.length = 0;
-    this.#letGo ??= this.idle().then(() => this.#disk.close(inOrder));
+    this.#letGo ??= this.idle().then(() => this.#disk.close(givenUp));
     return this.#letGo;
   }
 
