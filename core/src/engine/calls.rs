@@ -15,6 +15,8 @@ pub(super) enum Waits {
     Confirm,
     /// A message of a queue; `many` decides the form of the answer.
     Message { queue: QueueId, many: bool },
+    /// What the call waits for that was made for the same numbered command first.
+    Joined { first: CallId },
     /// A message that is reserved for a push consumer.
     Take { consumer: ConsumerId },
     /// Room in a queue.
@@ -64,6 +66,13 @@ impl Calls {
         };
         self.calls.insert(id, call);
         Ok(id)
+    }
+
+    /// A call that waited for something else waits for the log from now on.
+    pub fn now_confirms(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.waits = Waits::Confirm;
+        }
     }
 
     pub fn get(&self, id: CallId) -> Option<&Call> {

@@ -1,6 +1,7 @@
 //! The hall's side of the log: what is recorded, what waits for it, what its outcomes let go.
 
 use crate::model::Departure;
+use crate::model::collections::sorted;
 use crate::model::limits::SYNC_DELAY_MS_MAX;
 use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
 use crate::produce::Watermark;
@@ -20,7 +21,10 @@ impl Engine {
             Record::Queue { queue, .. }
             | Record::QueueDeleted { queue }
             | Record::Forgotten { queue, .. } => About::Queue(queue.index),
-            Record::Recycled { .. } => About::Nothing,
+            Record::Recycled { .. }
+            | Record::Session { .. }
+            | Record::SessionForgotten { .. }
+            | Record::Answered { .. } => About::Nothing,
             _ => About::Several,
         };
         self.record_of(about, record);
@@ -196,6 +200,9 @@ impl Engine {
 
     /// The same for a call that is pending already.
     pub(super) fn conclude_later(&mut self, call: CallId, outcome: Outcome) {
+        if !self.keep_awaited(call, &outcome) {
+            return;
+        }
         let (lsn, level, reply) = match outcome {
             Outcome::Now(reply) => return self.resolve(call, Ok(reply)),
             Outcome::Once(level, reply) => (THIS_FRAME, level, reply),
@@ -210,7 +217,7 @@ impl Engine {
 
     /// The frame that an answer has to wait for; `None` if it need not wait.
     #[inline]
-    fn wait_for(&mut self, lsn: u64, level: Durability) -> Option<u64> {
+    pub(super) fn wait_for(&mut self, lsn: u64, level: Durability) -> Option<u64> {
         self.log.as_ref()?;
         let lsn = self.seal().min(lsn);
         let log = self.log.as_mut()?;
@@ -313,8 +320,12 @@ impl Engine {
             self.refused = Some(why.clone());
         }
         self.notice(u32::MAX, Noticed::StoreFailed);
-        self.confirms.drain();
-        for call in self.calls.drain() {
+        // Some who wait for the log waited for something else before, and stand in the second list only.
+        let mut calls = self.calls.drain();
+        calls.extend(self.confirms.drain());
+        let mut calls = sorted(calls);
+        calls.dedup();
+        for call in calls {
             let error = Error::new(
                 ErrorKind::Indeterminate,
                 format!(

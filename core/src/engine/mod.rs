@@ -15,9 +15,11 @@ mod journal;
 mod lifetime;
 mod line;
 mod losses;
+mod memo;
 mod once;
 mod pushing;
 mod recover;
+mod repeated;
 mod room;
 mod routing;
 mod settling;
@@ -43,6 +45,7 @@ use crate::topology::Topology;
 use calls::Calls;
 use line::Line;
 use recover::Replay;
+use repeated::LastingSessions;
 
 pub use at_once::AtOnce;
 pub use command::{Answer, Command, Operation, Reply, Wait};
@@ -130,6 +133,7 @@ pub struct Engine {
     calls: Calls,
     confirms: Confirms<Reply>,
     log: Option<Stored<Log>>,
+    lasting: LastingSessions,
     reclaim: Reclaim,
     /// What this step did to messages, for the account of the segment that says so.
     notes: Vec<Note>,
@@ -185,6 +189,7 @@ impl Engine {
             calls: Calls::default(),
             confirms: Confirms::default(),
             log: None,
+            lasting: None,
             reclaim: Reclaim::default(),
             notes: Vec::new(),
             replay: Replay::default(),
@@ -218,6 +223,7 @@ impl Engine {
         let opening = now.0.wrapping_add(config.epoch.into());
         let log = Log::open(config.segment_bytes, config.store, opening);
         engine.log = Some(log.into());
+        engine.lasting = Stored::made(Box::default);
         engine.opened = false;
         engine
     }
@@ -443,6 +449,9 @@ impl Engine {
 
     #[inline]
     fn resolve(&mut self, call: CallId, result: Result<Reply>) {
+        if !self.end_awaited(call, &result) {
+            return;
+        }
         self.outputs
             .push_back(Output::Event(Event::Resolved { call, result }));
     }

@@ -156,6 +156,7 @@ impl Engine {
             self.keep_up(progress);
         }
         self.settle_notes();
+        self.open_sessions();
         self.end_exclusive(&mut slots);
         let mut spent = Vec::new();
         for (id, mut kept) in slots {
@@ -228,6 +229,9 @@ impl Engine {
                 // What the log unbinds it has bound before.
                 let _ = self.topology.unbind(exchange, &binding);
             }
+            of_session @ (Record::Session { .. }
+            | Record::SessionForgotten { .. }
+            | Record::Answered { .. }) => self.replay_session(of_session),
             of_message => self.replay_message(of_message, slots),
         }
     }

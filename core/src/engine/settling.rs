@@ -241,6 +241,9 @@ impl Engine {
 
     /// Ends a waiting call; a message that it was given goes back.
     pub(super) fn cancel(&mut self, call: CallId) -> Step {
+        if self.give_up_joined(call) {
+            return Ok(Outcome::Now(Reply::Done));
+        }
         let answer = self.confirms.forget(call);
         self.leave(call);
         let deliveries = match answer {
@@ -262,7 +265,7 @@ impl Engine {
             return;
         };
         match waiting.waits {
-            Waits::Confirm => {}
+            Waits::Confirm | Waits::Joined { .. } => {}
             Waits::Message { queue, .. } => {
                 let now = self.now;
                 if let Ok(line) = self.line(queue) {

@@ -55,6 +55,7 @@ impl Engine {
                 });
             });
         }
+        self.session_records(&mut records);
         records
     }
 }

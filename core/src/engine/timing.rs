@@ -47,7 +47,8 @@ impl Engine {
             let call = self.calls.first_deadline();
             let queue_at = queue.map_or(Time::NEVER, |(at, _)| at);
             let call_at = call.map_or(Time::NEVER, |(at, _)| at);
-            let first = queue_at.min(call_at).min(self.sync_due);
+            let session_at = self.next_forgotten();
+            let first = queue_at.min(call_at).min(self.sync_due).min(session_at);
             self.next_due = first;
             if first > now || first == Time::NEVER {
                 return;
@@ -60,6 +61,8 @@ impl Engine {
                 self.fire_queue(index, at, until);
             } else if let (true, Some((_, call))) = (call_at == first, call) {
                 self.give_up(call);
+            } else if session_at == first {
+                self.forget_idle_sessions();
             } else {
                 self.sync_due = Time::NEVER;
                 self.sync_in_time();
@@ -235,7 +238,7 @@ impl Engine {
                     ),
                 ))
             }
-            Some(Waits::Confirm) | None => return,
+            Some(Waits::Confirm | Waits::Joined { .. }) | None => return,
         };
         if let Some(Waits::Room { queue, .. }) = self.calls.get(call).map(|call| &call.waits) {
             self.notice(queue.index, Noticed::Full);

@@ -26,6 +26,10 @@ pub enum Deliberate {
     SkipMarks,
     /// The time begins anew with each opening, wherever the log's was.
     TurnBackTime,
+    /// What a numbered command came to stands in the frame after that of its effects.
+    OutcomeLate,
+    /// Checkpoints leave out what numbered commands came to.
+    OutcomesNotInCheckpoints,
 }
 
 /// Whether this bug is wanted in this thread.

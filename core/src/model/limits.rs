@@ -62,6 +62,16 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 100;
 pub const DEDUP_ID_OVERHEAD_BYTES: usize = 100;
 /// Dedup ids whose window is over are forgotten together, at the latest when this part of the window has gone by since the first of them.
 pub const DEDUP_SLACK_PARTS: u64 = 16;
+/// Most outcomes that a lasting session may have unacknowledged: a command is refused whose number is further than this above the last answer that the session has seen.
+pub const SESSION_OUTCOMES_MAX: u64 = 1_024;
+/// A lasting session is forgotten so long after it was last heard of.
+pub const SESSION_IDLE_MS: Span = Span(60 * 60 * 1000);
+/// Most lasting sessions; one more lets go the one that was not heard of for longest.
+pub const LASTING_SESSIONS_MAX: usize = 1_000;
+/// What a lasting session costs, in the account of `memory_limit`.
+pub const SESSION_OVERHEAD_BYTES: usize = 200;
+/// What an outcome costs beside the lists in it, in the account of `memory_limit`.
+pub const OUTCOME_OVERHEAD_BYTES: usize = 150;
 /// A settlement that waits for no sync is durable at the latest so long after it was written.
 pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 /// Bytes of a segment of the log where nothing else is said.

@@ -12,6 +12,7 @@ mod exposition;
 mod forms;
 mod header;
 mod id;
+mod lasting;
 pub mod limits;
 mod message;
 mod options;
@@ -28,6 +29,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use exposition::{EXPOSITION_TYPE, exposition};
 pub use header::{HeaderValue, Headers};
 pub use id::{CallId, ConsumerId, DeliveryNo, ExchangeId, MessageId, QueueId, SessionId, Token};
+pub use lasting::{Numbered, SavedPart, SavedReply, SessionName};
 pub use message::{Body, Delivery, Durability, Message, Outgoing, Properties};
 pub use options::{
     Backoff, DeadLetter, Dispatch, ExchangeKind, Overflow, QueueOptions, QueueSpec, check_name,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::model::collections::BTreeMap;
 use crate::model::limits::HEADER_DEPTH_MAX;
 use crate::model::{
-    Backoff, Binding, DeadLetter, Departure, Destination, Dispatch, Durability, ExchangeId,
-    ExchangeKind, HeaderValue, Match, MessageId, Overflow, Properties, QueueId, QueueSpec,
-    QueueStats, Return, Span, Time,
+    Backoff, Binding, DeadLetter, DeliveryNo, Departure, Destination, Dispatch, Durability,
+    ExchangeId, ExchangeKind, HeaderValue, Match, MessageId, Overflow, Properties, QueueId,
+    QueueSpec, QueueStats, Return, SavedPart, SavedReply, SessionName, Span, Time, Token,
 };
 
 use super::record::{Accepted, Moved, Record, Sealed};
@@ -157,6 +157,18 @@ impl Stored for bool {
     }
 }
 
+/// Sixteen bytes, as they are.
+impl Stored for SessionName {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn take(from: &mut Source<'_>) -> SessionName {
+        let bytes = from.bytes(size_of::<SessionName>());
+        SessionName(bytes.try_into().unwrap_or_default())
+    }
+}
+
 /// Small numbers are short, whatever their sign.
 impl Stored for i64 {
     fn put(&self, out: &mut Vec<u8>) {
@@ -259,7 +271,7 @@ impl Stored for Vec<$item> {
     )*};
 }
 
-lists!(HeaderValue, Sealed);
+lists!(HeaderValue, MessageId, SavedPart, Sealed, Token);
 
 impl Stored for BTreeMap<String, HeaderValue> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -454,7 +466,7 @@ macro_rules! variants {
     };
 }
 
-newtypes!(MessageId, Span, Time);
+newtypes!(DeliveryNo, MessageId, Span, Time);
 
 words! {
     Departure { Acked, Taken, Rejected, Expired, MaxAttempts, Overflow }
@@ -485,6 +497,7 @@ fields! {
     }
     Moved { from, to, cause }
     Sealed { segment, first_lsn, end_lsn }
+    Token { epoch, lease, delivery, message }
 }
 
 variants! { Destination {
@@ -498,6 +511,23 @@ variants! { DeadLetter {
     2 => Exchange(name, key),
     3 => Off,
 } else DeadLetter::Off }
+
+variants! { SavedPart {
+    0 => Done,
+    1 => Count(count),
+    2 => Produced(message),
+} else SavedPart::Done }
+
+variants! { SavedReply {
+    0 => Done,
+    1 => Queue(queue),
+    2 => Exchange(exchange, kind),
+    3 => Count(count),
+    4 => Produced(message),
+    5 => ProducedMany(messages),
+    6 => Lost(tokens),
+    7 => Transaction(parts),
+} else SavedReply::Done }
 
 variants! { Record {
     0 => Checkpoint { last_message, generation_floor, epoch, segments },
@@ -518,6 +548,9 @@ variants! { Record {
     15 => Remembered { queue, name, message, at },
     16 => Forgotten { queue, at, window },
     17 => SameBody(accepted),
+    18 => Session { session, last, seen, heard },
+    19 => SessionForgotten { session },
+    20 => Answered { session, number, seen, at, reply },
 } else Record::QueueDeleted { queue: QueueId { index: u32::MAX, generation: 0 } } }
 
 #[cfg(test)]

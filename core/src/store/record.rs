@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Binding, Body, Departure, Durability, ExchangeId, ExchangeKind, MessageId, Properties, QueueId,
-    QueueSpec, QueueStats, Return, Span, Time,
+    QueueSpec, QueueStats, Return, SavedReply, SessionName, Span, Time,
 };
 
 /// A message as the log keeps it.
@@ -190,4 +190,33 @@ pub enum Record {
     },
     /// As `Accepted`, with the body that the record of a message before it in this frame had: a message in many queues has it once.
     SameBody(Accepted),
+    /// A lasting session began; in a checkpoint: there is one.
+    Session {
+        /// Which.
+        session: SessionName,
+        /// The highest number that it has used.
+        last: u64,
+        /// It has every answer up to this number.
+        seen: u64,
+        /// When it was last heard of.
+        heard: Time,
+    },
+    /// A lasting session ended, was idle for too long, or made room for another.
+    SessionForgotten {
+        /// Which.
+        session: SessionName,
+    },
+    /// What a lasting session's command came to. It stands in the frame of what the command did.
+    Answered {
+        /// Whose.
+        session: SessionName,
+        /// Which command.
+        number: u64,
+        /// The session has every answer up to this number.
+        seen: u64,
+        /// When.
+        at: Time,
+        /// What it was answered.
+        reply: SavedReply,
+    },
 }

@@ -21,6 +21,20 @@ impl<T> From<T> for Stored<T> {
     }
 }
 
+impl<T> Stored<T> {
+    /// What `make` makes; `None` where nothing is stored.
+    #[must_use]
+    pub fn made(make: impl FnOnce() -> T) -> Option<Stored<T>> {
+        #[cfg(feature = "store")]
+        return Some(Stored { own: make() });
+        #[cfg(not(feature = "store"))]
+        return {
+            let _ = make;
+            None
+        };
+    }
+}
+
 impl<T> Deref for Stored<T> {
     type Target = T;
 

@@ -195,9 +195,51 @@ fn of_exchanges() -> Vec<Record> {
     records
 }
 
+fn of_sessions() -> Vec<Record> {
+    const SESSION: SessionName = SessionName(*b"sixteen bytes...");
+    let token = Token {
+        epoch: 1,
+        lease: 1 << 20,
+        delivery: DeliveryNo(3),
+        message: MESSAGE,
+    };
+    let parts = vec![
+        SavedPart::Done,
+        SavedPart::Count(2),
+        SavedPart::Produced(MESSAGE),
+    ];
+    let replies = [
+        SavedReply::Done,
+        SavedReply::Queue(QUEUE),
+        SavedReply::Exchange(EXCHANGE, ExchangeKind::Topic),
+        SavedReply::Count(1 << 40),
+        SavedReply::Produced(MESSAGE),
+        SavedReply::ProducedMany(vec![MESSAGE, MessageId(300)]),
+        SavedReply::Lost(vec![token]),
+        SavedReply::Transaction(parts),
+    ];
+    let mut records = vec![
+        Record::Session {
+            session: SESSION,
+            last: 3,
+            seen: 2,
+            heard: Time(1 << 40),
+        },
+        Record::SessionForgotten { session: SESSION },
+    ];
+    records.extend(replies.map(|reply| Record::Answered {
+        session: SESSION,
+        number: 300,
+        seen: 299,
+        at: Time(1 << 40),
+        reply,
+    }));
+    records
+}
+
 /// Of every kind of record one, and of every word each.
 fn records() -> Vec<Record> {
-    [of_messages(), of_queues(), of_exchanges()].concat()
+    [of_messages(), of_queues(), of_exchanges(), of_sessions()].concat()
 }
 
 fn encoded(record: &Record) -> Vec<u8> {
