@@ -236,6 +236,8 @@ impl Engine {
     ) {
         let now = self.now;
         let seen = self.lasting.as_ref().and_then(|own| own.seen_by(session));
+        // Its session may have gone on, or have ended, while it waited.
+        let seen = seen.filter(|seen| number > *seen);
         if let (true, Memo::Saved(reply), Some(seen)) = (is_logged, &memo, seen) {
             if deliberate::is(Deliberate::OutcomeLate) {
                 self.close_frame();

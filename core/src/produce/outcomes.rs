@@ -2,7 +2,8 @@
 
 use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{
-    OUTCOME_OVERHEAD_BYTES, SESSION_IDLE_MS, SESSION_OUTCOMES_MAX, SESSION_OVERHEAD_BYTES,
+    LOG_NUMBER_MAX, OUTCOME_OVERHEAD_BYTES, SESSION_IDLE_MS, SESSION_OUTCOMES_MAX,
+    SESSION_OVERHEAD_BYTES,
 };
 use crate::model::{
     CallId, Durability, Error, ErrorKind, Numbered, Result, SessionName, Span, Time,
@@ -186,9 +187,15 @@ impl<T> Outcomes<T> {
         lasting.cost()
     }
 
-    /// A session is heard of, and has the answers up to `seen`. Gives what they cost. Errors: `Indeterminate` for one that there is not.
+    /// A session is heard of, and has the answers up to `seen`. Gives what they cost. Errors: `Indeterminate` for one that there is not, `InvalidArgument`
+    /// for a number that none can be.
     pub fn hear(&mut self, session: SessionName, seen: u64, now: Time) -> Result<u64> {
         let lasting = self.sessions.get_mut(&session).ok_or_else(unknown)?;
+        if seen >= LOG_NUMBER_MAX {
+            return Err(Error::invalid(format!(
+                "the session says that it has seen answer {seen}, and commands are counted from 1; say the number of the last answer"
+            )));
+        }
         let before = std::mem::replace(&mut lasting.heard, now);
         if before != now {
             self.heard.remove(&(before, session));
@@ -209,6 +216,11 @@ impl<T> Outcomes<T> {
         if number <= seen {
             return Err(Error::invalid(format!(
                 "command {number} of this session is not above {seen}, up to which the session has seen every answer; send the next number"
+            )));
+        }
+        if number >= LOG_NUMBER_MAX {
+            return Err(Error::invalid(format!(
+                "command {number} of this session has a number that no count from 1 reaches; send the next number"
             )));
         }
         if number - seen > SESSION_OUTCOMES_MAX {

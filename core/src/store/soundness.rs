@@ -1,6 +1,6 @@
 //! What no program writes: numbers beyond every bound. Checksums keep out what a disk does to bytes, not what somebody put there, and who takes in the records adds and counts with what they say.
 
-use crate::model::limits::{EXCHANGES_MAX, LOG_NUMBER_MAX, QUEUES_MAX};
+use crate::model::limits::{EXCHANGES_MAX, LOG_NUMBER_MAX, QUEUES_MAX, SESSION_OUTCOMES_MAX};
 use crate::model::{QueueSpec, QueueStats};
 
 use super::record::{Accepted, Record};
@@ -29,7 +29,19 @@ pub(super) fn is_sound(record: &Record) -> bool {
         }
         Record::Remembered { message, .. } => is_number(message.0),
         Record::Recycled { segment } => is_number(*segment),
-        Record::QueueDeleted { .. }
+        Record::Session {
+            last, seen, heard, ..
+        } => [*last, *seen, heard.0].into_iter().all(is_number),
+        Record::Answered {
+            number, seen, at, ..
+        } => {
+            let unseen = number.checked_sub(*seen);
+            is_number(*number)
+                && is_number(at.0)
+                && unseen.is_some_and(|unseen| (1..=SESSION_OUTCOMES_MAX).contains(&unseen))
+        }
+        Record::SessionForgotten { .. }
+        | Record::QueueDeleted { .. }
         | Record::Leased { .. }
         | Record::Returned { .. }
         | Record::Held { .. }

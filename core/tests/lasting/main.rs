@@ -426,6 +426,19 @@ fn numbers_come_in_order_above_what_was_seen_and_within_the_window() {
     let next = SESSION_OUTCOMES_MAX + 1;
     assert_eq!(world.refused(next, 0, peek()), ErrorKind::InvalidArgument);
     world.done(next, 1, peek()).expect("one was seen");
+    let heard = world
+        .engine
+        .hear_lasting_session(Time(world.now), SESSION, u64::MAX);
+    let refused = world
+        .take(heard)
+        .1
+        .expect("at once")
+        .expect_err("none is so high");
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(
+        world.refused(1 << 62, (1 << 62) - 1, peek()),
+        ErrorKind::InvalidArgument
+    );
     // What a session says that it has seen was there, though power may have taken it.
     world
         .done(2_001, 2_000, produce(queue, "a"))
