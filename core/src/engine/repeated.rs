@@ -57,7 +57,7 @@ impl Engine {
     ///
     /// What is kept is in the log, but for what ends with the process: a consume that is handed in again gives the same deliveries as long as their leases last, and is then done anew.
     ///
-    /// Errors, beside the command's own: `InvalidArgument` for a number that is not one of the next 1,024 above `seen`, or leaves one out; `Indeterminate` for a session that was never
+    /// Errors, beside the command's own: `InvalidArgument` for a number that is not one of the 1,024 above `seen`; `Indeterminate` for a session that was never
     /// begun or is forgotten, and for messages that were settled by being handed over.
     pub fn handle_numbered(&mut self, now: Time, numbered: Numbered, command: Command) -> Answer {
         self.lasting_step(now, |engine| engine.numbered(numbered, command))
@@ -107,11 +107,10 @@ impl Engine {
         if is_new {
             self.record(&Record::Session {
                 session,
-                last: 0,
                 seen: 0,
                 heard: now,
             });
-            self.memory += self.lasting_sessions()?.begin(session, 0, 0, now);
+            self.memory += self.lasting_sessions()?.begin(session, 0, now);
             self.watch_sessions();
         }
         // One that was begun before may not be safe yet: everything up to here is waited for.
@@ -130,11 +129,13 @@ impl Engine {
     fn numbered(&mut self, numbered: Numbered, command: Command) -> Step {
         let now = self.now;
         let Numbered {
-            session, number, ..
+            session,
+            number,
+            seen,
         } = numbered;
         let sessions = self.lasting_sessions()?;
         sessions.check(numbered)?;
-        let freed = sessions.hand_in(numbered, now)?;
+        let freed = sessions.hear(session, seen, now)?;
         let known = sessions.find(session, number).cloned();
         self.give_memory_back(freed);
         match known {
@@ -394,7 +395,6 @@ impl Engine {
         for own in self.lasting.iter().flat_map(|own| own.iter()) {
             records.push(Record::Session {
                 session: own.session,
-                last: own.last,
                 seen: own.seen,
                 heard: own.heard,
             });
@@ -424,12 +424,11 @@ impl Engine {
         match record {
             Record::Session {
                 session,
-                last,
                 seen,
                 heard,
             } => {
                 self.memory -= sessions.forget(session);
-                self.memory += sessions.begin(session, last, seen, heard);
+                self.memory += sessions.begin(session, seen, heard);
             }
             Record::SessionForgotten { session } => self.memory -= sessions.forget(session),
             Record::Answered {
@@ -441,7 +440,7 @@ impl Engine {
             } => {
                 if !sessions.has(session) {
                     // The record of its beginning is damaged.
-                    self.memory += sessions.begin(session, 0, 0, at);
+                    self.memory += sessions.begin(session, 0, at);
                 }
                 let freed = sessions.hear(session, seen, at).unwrap_or(0);
                 self.memory -= freed;

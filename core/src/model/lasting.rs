@@ -14,7 +14,7 @@ pub struct SessionName(pub [u8; 16]);
 pub struct Numbered {
     /// Whose.
     pub session: SessionName,
-    /// Its number: the first has 1, each one after it the next.
+    /// Its number: the first has 1, each one after it the next. Numbers of commands that are never sent again may be missing: of refusals the engine knows nothing after a crash.
     pub number: u64,
     /// The owner has every answer up to this number, and asks for none of them again. 0: for none yet.
     pub seen: u64,

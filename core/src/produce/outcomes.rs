@@ -64,7 +64,6 @@ pub enum GivenUp {
 #[derive(Debug)]
 struct Lasting<T> {
     heard: Time,
-    last: u64,
     seen: u64,
     known: BTreeMap<u64, Known<T>>,
 }
@@ -73,7 +72,6 @@ impl<T> Lasting<T> {
     /// Forgets the answers up to `seen`. Gives what they cost.
     fn acknowledge(&mut self, seen: u64) -> u64 {
         self.seen = self.seen.max(seen);
-        self.last = self.last.max(seen);
         let mut freed = 0;
         while let Some(number) = self.known.first_key_value().map(|(number, _)| *number)
             && number <= self.seen
@@ -110,8 +108,6 @@ pub struct Remembers<'a, T> {
     pub session: SessionName,
     /// When it was last heard of.
     pub heard: Time,
-    /// The highest number that it has used.
-    pub last: u64,
     /// It has every answer up to this number.
     pub seen: u64,
     /// What it has not seen and the log has, in order.
@@ -165,10 +161,9 @@ impl<T> Outcomes<T> {
     }
 
     /// A session begins that is not there, or is found in the log. Gives what it costs.
-    pub fn begin(&mut self, session: SessionName, last: u64, seen: u64, now: Time) -> u64 {
+    pub fn begin(&mut self, session: SessionName, seen: u64, now: Time) -> u64 {
         let lasting = Lasting {
             heard: now,
-            last: last.max(seen),
             seen,
             known: BTreeMap::new(),
         };
@@ -204,7 +199,7 @@ impl<T> Outcomes<T> {
         Ok(lasting.acknowledge(seen))
     }
 
-    /// Whether a command can be the next of its session, or one before. Errors: `Indeterminate` for a session that there is not, `InvalidArgument` for a number that cannot be.
+    /// Whether a session may have a command of this number. Errors: `Indeterminate` for a session that there is not, `InvalidArgument` for a number that cannot be.
     pub fn check(&self, numbered: Numbered) -> Result<()> {
         let Numbered {
             session,
@@ -228,22 +223,7 @@ impl<T> Outcomes<T> {
                 "command {number} of this session is more than {SESSION_OUTCOMES_MAX} above {seen}, the last answer that the session says it has seen; say what was seen"
             )));
         }
-        let next = lasting.last.max(seen) + 1;
-        if number > next {
-            return Err(Error::invalid(format!(
-                "command {number} of this session leaves out {next}; send the commands in order"
-            )));
-        }
         Ok(())
-    }
-
-    /// A command that was checked is handed in for the first time, or again. Gives what is freed by what its session has seen.
-    pub fn hand_in(&mut self, numbered: Numbered, now: Time) -> Result<u64> {
-        let freed = self.hear(numbered.session, numbered.seen, now)?;
-        if let Some(lasting) = self.sessions.get_mut(&numbered.session) {
-            lasting.last = lasting.last.max(numbered.number);
-        }
-        Ok(freed)
     }
 
     /// Up to which number a session has every answer; `None` for one that there is not.
@@ -266,7 +246,6 @@ impl<T> Outcomes<T> {
         if number <= lasting.seen {
             return (0, 0);
         }
-        lasting.last = lasting.last.max(number);
         let cost = kept.cost();
         let freed = lasting.drop_answer(number);
         lasting.known.insert(number, Known::Done(kept));
@@ -383,7 +362,6 @@ impl<T> Outcomes<T> {
             Remembers {
                 session: *session,
                 heard: lasting.heard,
-                last: lasting.last,
                 seen: lasting.seen,
                 answers: answers.collect(),
             }

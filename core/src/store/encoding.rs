@@ -548,7 +548,7 @@ variants! { Record {
     15 => Remembered { queue, name, message, at },
     16 => Forgotten { queue, at, window },
     17 => SameBody(accepted),
-    18 => Session { session, last, seen, heard },
+    18 => Session { session, seen, heard },
     19 => SessionForgotten { session },
     20 => Answered { session, number, seen, at, reply },
 } else Record::QueueDeleted { queue: QueueId { index: u32::MAX, generation: 0 } } }

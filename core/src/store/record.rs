@@ -194,8 +194,6 @@ pub enum Record {
     Session {
         /// Which.
         session: SessionName,
-        /// The highest number that it has used.
-        last: u64,
         /// It has every answer up to this number.
         seen: u64,
         /// When it was last heard of.

@@ -29,9 +29,7 @@ pub(super) fn is_sound(record: &Record) -> bool {
         }
         Record::Remembered { message, .. } => is_number(message.0),
         Record::Recycled { segment } => is_number(*segment),
-        Record::Session {
-            last, seen, heard, ..
-        } => [*last, *seen, heard.0].into_iter().all(is_number),
+        Record::Session { seen, heard, .. } => is_number(*seen) && is_number(heard.0),
         Record::Answered {
             number, seen, at, ..
         } => {

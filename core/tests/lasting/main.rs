@@ -7,7 +7,8 @@ mod world;
 use ferrymq_core::engine::{Command, Operation, Reply, Wait};
 use ferrymq_core::model::limits::{LASTING_SESSIONS_MAX, SESSION_IDLE_MS, SESSION_OUTCOMES_MAX};
 use ferrymq_core::model::{
-    Durability, ErrorKind, Outgoing, Overflow, QueueOptions, SessionName, Span, Time,
+    Durability, ErrorKind, Outgoing, Overflow, QueueId, QueueOptions, SessionId, SessionName, Span,
+    Time, Token,
 };
 
 use world::{SESSION, World, consume, produce, produce_as, produced, token};
@@ -43,6 +44,48 @@ fn sent_again_it_is_done_once_and_answered_as_the_first_time() {
     );
 }
 
+/// A command of every kind whose answer the log keeps. `stale` names a lease that is over, `held` one that lasts.
+fn of_every_kind(queue: QueueId, session: SessionId, stale: Token, held: Token) -> Vec<Command> {
+    let message = || Outgoing::new(&b"b"[..]);
+    let many = vec![message(), message()];
+    let operations = vec![
+        Operation::Produce {
+            queue,
+            message: message(),
+        },
+        Operation::Ack { token: held },
+    ];
+    vec![
+        produce(queue, "a"),
+        Command::ProduceMany {
+            queue,
+            messages: many,
+            wait: Wait::No,
+        },
+        Command::Transaction { operations },
+        Command::AckMany {
+            tokens: vec![stale],
+        },
+        Command::DeclareQueue {
+            name: "new".to_owned(),
+            options: QueueOptions::default(),
+            create: true,
+            session,
+        },
+        Command::DeclareExchange {
+            name: "e".to_owned(),
+            kind: None,
+            alternate: None,
+            create: true,
+        },
+        Command::Purge { queue },
+        Command::AlterQueue {
+            queue,
+            options: QueueOptions::default(),
+        },
+    ]
+}
+
 #[test]
 fn every_kind_of_answer_comes_again_after_a_crash() {
     let mut world = begun(4096);
@@ -51,57 +94,14 @@ fn every_kind_of_answer_comes_again_after_a_crash() {
     for body in ["x", "y"] {
         world.plain(produce(queue, body)).expect("room");
     }
-    let held = world.plain(consume(queue, session));
-    let stale = token(&held);
-    world
-        .plain(Command::Ack {
-            token: stale,
-            durable: true,
-        })
-        .expect("held");
+    let stale = token(&world.plain(consume(queue, session)));
+    let ack = Command::Ack {
+        token: stale,
+        durable: true,
+    };
+    world.plain(ack).expect("held");
     let held = token(&world.plain(consume(queue, session)));
-    let declare = Command::DeclareQueue {
-        name: "new".to_owned(),
-        options: QueueOptions::default(),
-        create: true,
-        session,
-    };
-    let exchange = Command::DeclareExchange {
-        name: "e".to_owned(),
-        kind: None,
-        alternate: None,
-        create: true,
-    };
-    let message = || Outgoing::new(&b"b"[..]);
-    let produce_many = Command::ProduceMany {
-        queue,
-        messages: vec![message(), message()],
-        wait: Wait::No,
-    };
-    let transaction = Command::Transaction {
-        operations: vec![
-            Operation::Produce {
-                queue,
-                message: message(),
-            },
-            Operation::Ack { token: held },
-        ],
-    };
-    let commands = [
-        produce(queue, "a"),
-        produce_many,
-        transaction,
-        Command::AckMany {
-            tokens: vec![stale],
-        },
-        declare,
-        exchange,
-        Command::Purge { queue },
-        Command::AlterQueue {
-            queue,
-            options: QueueOptions::default(),
-        },
-    ];
+    let commands = of_every_kind(queue, session, stale, held);
     let send = |world: &mut World| -> Vec<Reply> {
         let numbered = (1..).zip(commands.clone());
         let sent = numbered.map(|(number, command)| world.done(number, 0, command));
@@ -116,7 +116,7 @@ fn every_kind_of_answer_comes_again_after_a_crash() {
     assert_eq!(
         world.bodies(queue),
         [""; 0],
-        "it was purged, and nothing came since"
+        "it was purged, nothing came since"
     );
 }
 
@@ -409,11 +409,18 @@ fn a_consume_that_waits_is_joined() {
 }
 
 #[test]
-fn numbers_come_in_order_above_what_was_seen_and_within_the_window() {
+fn numbers_are_above_what_was_seen_and_within_the_window() {
     let mut world = begun(64 * 1024);
     let queue = world.queue(QueueOptions::default());
     let peek = || Command::Size { queue };
-    for (number, seen) in [(0, 0), (2, 0), (5, 5), (5, 7), (1, u64::MAX), (u64::MAX, 0)] {
+    for (number, seen) in [
+        (0, 0),
+        (SESSION_OUTCOMES_MAX + 1, 0),
+        (5, 5),
+        (5, 7),
+        (1, u64::MAX),
+        (u64::MAX, 0),
+    ] {
         assert_eq!(
             world.refused(number, seen, peek()),
             ErrorKind::InvalidArgument,

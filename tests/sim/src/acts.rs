@@ -35,6 +35,7 @@ impl World<'_> {
             Op::Reject => self.reject(),
             Op::Release => self.release(),
             Op::Extend => self.extend(),
+            Op::Again => self.send_one_again(),
             Op::Peek => self.peek(),
             Op::Pass => {
                 let span = 1 + self.rng.below(150);
@@ -234,7 +235,7 @@ impl World<'_> {
             token: held.token,
             durable,
         };
-        self.hand_in(command, Asked::Ack(held.item, durable))
+        self.hand_in_by_somebody(command, Asked::Ack(held.item, durable))
     }
 
     fn ack_many(&mut self) -> Verdict {

@@ -192,7 +192,7 @@ impl Model {
                     item.name, id.0, ask.last_id.0
                 ));
             }
-            if !item.moved && item.id.is_some_and(|known| known != id) {
+            if !item.ever_moved && item.id.is_some_and(|known| known != id) {
                 return Err(format!("message {} was seen under another id", item.name));
             }
             item.id = item.id.or(Some(id));

@@ -32,7 +32,7 @@ pub enum Bug {
 }
 
 /// All of them, with the names that the command line knows.
-pub const BUGS: [(Bug, &str); 22] = [
+pub const BUGS: [(Bug, &str); 24] = [
     (
         Bug::Inside(Deliberate::ForgetHandOvers),
         "forget-hand-overs",
@@ -40,6 +40,11 @@ pub const BUGS: [(Bug, &str); 22] = [
     (Bug::Inside(Deliberate::ConfirmWritten), "confirm-written"),
     (Bug::Inside(Deliberate::SplitBatches), "split-batches"),
     (Bug::Inside(Deliberate::MoveTwice), "move-twice"),
+    (Bug::Inside(Deliberate::OutcomeLate), "outcome-late"),
+    (
+        Bug::Inside(Deliberate::OutcomesNotInCheckpoints),
+        "outcomes-not-in-checkpoints",
+    ),
     (Bug::SkipDirectorySync, "skip-directory-sync"),
     (Bug::ConfirmBeforeSync, "confirm-before-sync"),
     (Bug::SyncHalf, "sync-half"),

@@ -48,7 +48,7 @@ impl World<'_> {
                 self.bind(at)?;
             }
         }
-        Ok(())
+        self.send_all_again()
     }
 
     /// One outcome of the crash. What it leaves is judged; if it is the one that goes on, it becomes what is known.
@@ -101,6 +101,9 @@ impl World<'_> {
                 "it speaks of damage where there is none: {damage:?}"
             ));
         }
+        if !goes_on {
+            self.judge_lasting(&mut engine, now, power)?;
+        }
         if self.trace.is_some() && goes_on {
             let line = format!(
                 "{now} ms: open again, power lost: {power}: {}",
@@ -116,6 +119,7 @@ impl World<'_> {
         })?;
         if goes_on {
             self.engine = engine;
+            self.foresee_lasting(power);
             self.model.adopt(&seen, &findings);
             self.hash.add(seen.hash());
         } else if rng.percent(25) {

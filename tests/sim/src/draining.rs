@@ -79,6 +79,8 @@ impl World<'_> {
                 session,
             };
             self.hand_in(consume, asked)?;
+            // Where a segment is full, the answer waits for a sync; leases are short.
+            self.sync_all()?;
             let acked: Vec<_> = self.held.drain(..).map(|h| (h.token, h.item)).collect();
             for (_, item) in &acked {
                 self.model.ask_removal(*item);

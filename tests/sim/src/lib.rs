@@ -15,6 +15,7 @@ pub mod disk;
 pub mod draining;
 pub mod faults;
 pub mod item;
+pub mod lasting;
 pub mod model;
 pub mod opening;
 pub mod power;

@@ -331,7 +331,7 @@ impl Model {
     }
 
     /// A message on its way in may push out others.
-    fn make_room(&mut self, at: u8) {
+    pub(crate) fn make_room(&mut self, at: u8) {
         let slot = &self.slots[at as usize];
         if !slot.drops {
             return;

@@ -64,7 +64,7 @@ impl World<'_> {
             message,
             wait,
         };
-        self.hand_in(command, Asked::Produce(vec![item]))
+        self.hand_in_by_somebody(command, Asked::Produce(vec![item]))
     }
 
     pub(crate) fn produce_many(&mut self) -> Verdict {
@@ -81,7 +81,7 @@ impl World<'_> {
             messages,
             wait,
         };
-        self.hand_in(command, Asked::Produce(items))
+        self.hand_in_by_somebody(command, Asked::Produce(items))
     }
 
     /// A message for the exchange; a copy for each queue that is bound to it.

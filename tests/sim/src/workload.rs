@@ -39,6 +39,8 @@ pub enum Op {
     Reject,
     /// Back at once.
     Release,
+    /// Send a numbered command again.
+    Again,
     /// Hold longer.
     Extend,
     /// Empty a queue.
@@ -131,6 +133,8 @@ pub struct Plan {
     pub queues: Vec<Planned>,
     /// Its exchange, bound to every queue.
     pub exchange: Option<ExchangeKind>,
+    /// Whether there is a lasting session, which sends its commands again.
+    pub lasting: bool,
     /// How many of a hundred steps end a sync by themselves.
     pub eager: u64,
     /// How many outcomes of each crash are looked at.
@@ -174,6 +178,7 @@ impl Plan {
                 })
                 .collect(),
             exchange,
+            lasting: rng.percent(50),
             eager: rng.pick(&[5, 30, 80]),
             outcomes: 3 + rng.below(4),
             clock: allowed.clock,
@@ -187,7 +192,10 @@ impl Plan {
     }
 
     fn draw_steps(&mut self, allowed: Allowed, rng: &mut Rng) {
-        let mix = mix(allowed, self.exchange.is_some(), rng);
+        let mut mix = mix(allowed, self.exchange.is_some(), rng);
+        if self.lasting {
+            mix.push((Op::Again, 4));
+        }
         let total: u64 = mix.iter().map(|(_, weight)| weight).sum();
         let lives = 4 + rng.below(8);
         for _ in 0..lives {

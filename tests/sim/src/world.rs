@@ -9,6 +9,7 @@ use ferrymq_core::model::{
 use crate::bugs::Bug;
 use crate::disk::SimDisk;
 use crate::faults::{Counts, SyncEnd};
+use crate::lasting::Owner;
 use crate::model::{Ask, Asked, Exists, Model, Verdict};
 use crate::opening::{brief, has_failed, poisons};
 use crate::rng::{Hash, Rng};
@@ -60,6 +61,8 @@ pub struct World<'p> {
     pub held: Vec<Held>,
     /// Open sessions.
     pub sessions: Vec<SessionId>,
+    /// The lasting session.
+    pub owner: Option<Owner>,
     /// Open push consumers.
     pub consumers: Vec<Pushed>,
     /// The exchange.
@@ -104,6 +107,7 @@ impl<'p> World<'p> {
             waiting: Vec::new(),
             held: Vec::new(),
             sessions: Vec::new(),
+            owner: None,
             consumers: Vec::new(),
             exchange: None,
             crash_in: None,
@@ -120,7 +124,8 @@ impl<'p> World<'p> {
     /// A store is made, and what the plan needs is declared.
     pub fn begin(&mut self) -> Verdict {
         self.crash()?;
-        self.declare_all()
+        self.declare_all()?;
+        self.begin_lasting()
     }
 
     /// Adds a line to the trace.
@@ -323,6 +328,10 @@ impl<'p> World<'p> {
                     if let Some(at) = at {
                         let (_, ask) = self.waiting.swap_remove(at);
                         self.answered(&ask, &result)?;
+                    }
+                    let owner = self.owner.as_mut();
+                    if let Some(number) = owner.and_then(|owner| owner.take_call(call)) {
+                        self.answered_by_number(number, &result)?;
                     }
                 }
                 Output::Event(_) => {}

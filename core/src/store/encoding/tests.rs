@@ -221,7 +221,6 @@ fn of_sessions() -> Vec<Record> {
     let mut records = vec![
         Record::Session {
             session: SESSION,
-            last: 3,
             seen: 2,
             heard: Time(1 << 40),
         },
