@@ -351,12 +351,14 @@ impl Engine {
 
     /// A call is given up. Gives whether the command goes on, because somebody else waits for it, or was given up here.
     pub(super) fn give_up_joined(&mut self, call: CallId) -> bool {
+        let Some(sessions) = &mut self.lasting else {
+            return false;
+        };
         let first = match self.calls.get(call).map(|own| &own.waits) {
             Some(Waits::Joined { first }) => *first,
             _ => call,
         };
-        let sessions = self.lasting.as_mut();
-        let given_up = sessions.and_then(|own| own.give_up(first, call));
+        let given_up = sessions.give_up(first, call);
         if first != call {
             self.calls.remove(call);
         }

@@ -227,10 +227,10 @@ impl Model {
         );
         let window = self.slots[slot as usize].dedup;
         let (least, most) = window.unwrap_or_default();
-        let earlier = |other: &&u32| {
+        let same = |other: &&u32| {
             let original = &self.items[**other as usize];
             let same = original.slot == slot && original.dedup == dedup;
-            **other < index && same && original.accept != Accept::Refused
+            **other != index && same && original.accept != Accept::Refused
         };
         // One that was handed in later may have come before one that waited for room.
         let later = |other: &u32| {
@@ -240,7 +240,7 @@ impl Model {
         };
         let mut unsure = id.is_none() || self.dedups.iter().any(|own| *own > index && later(own));
         let mut must = None;
-        for &other in self.dedups.iter().filter(earlier) {
+        for &other in self.dedups.iter().filter(same) {
             let original = &self.items[other as usize];
             // What a crash has taken may have left its id to another.
             let taken = !original.remembered && !original.solid;
@@ -255,6 +255,11 @@ impl Model {
                 }
                 self.items[index as usize].accept = Accept::Refused;
                 return Ok(true);
+            }
+            if other > index {
+                // One that was handed in later may have come before this one, which waited for room.
+                unsure |= original.first_id.is_none();
+                continue;
             }
             unsure |= original.accept == Accept::Asked || original.first_id.is_none();
             if id.is_some() && original.remembered && original.asked_at + least > self.peak {
