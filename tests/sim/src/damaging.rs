@@ -112,7 +112,7 @@ impl World<'_> {
         } else if after.hash() != before.hash() {
             Err("it is silent about a loss".to_owned())
         } else {
-            Ok(())
+            self.judge_lasting(&mut engine, self.model.now, false)
         };
         verdict.map_err(|what| {
             let notes = disk.notes.take().unwrap_or_default().join("\n");
