@@ -93,7 +93,7 @@ impl Engine {
         let is_new = !sessions.has(session);
         if !is_new {
             sessions.hear(session, 0, now)?;
-        } else if sessions.len() >= LASTING_SESSIONS_MAX {
+        } else if sessions.sessions().len() >= LASTING_SESSIONS_MAX {
             let idlest = sessions.idlest().ok_or_else(|| {
                 Error::new(
                     ErrorKind::Unavailable,
@@ -394,26 +394,26 @@ impl Engine {
 
     /// All that is in the log of lasting sessions, for a checkpoint.
     pub(super) fn session_records(&self, records: &mut Vec<Record>) {
-        for own in self.lasting.iter().flat_map(|own| own.iter()) {
+        let sessions = self.lasting.iter().flat_map(|own| own.sessions());
+        for own in sessions {
             records.push(Record::Session {
-                session: own.session,
+                session: own.name,
                 seen: own.seen,
                 heard: own.heard,
             });
-            let answers = own.answers.into_iter().filter_map(|(number, memo)| {
-                let Memo::Saved(reply) = memo else {
-                    return None;
-                };
-                Some(Record::Answered {
-                    session: own.session,
-                    number,
-                    seen: own.seen,
-                    at: own.heard,
-                    reply: reply.clone(),
-                })
-            });
-            if !deliberate::is(Deliberate::OutcomesNotInCheckpoints) {
-                records.extend(answers);
+            for (number, known) in &own.known {
+                if let Known::Done(kept) = known
+                    && let (true, Memo::Saved(reply)) = (kept.is_logged, &kept.answer)
+                    && !deliberate::is(Deliberate::OutcomesNotInCheckpoints)
+                {
+                    records.push(Record::Answered {
+                        session: own.name,
+                        number: *number,
+                        seen: own.seen,
+                        at: own.heard,
+                        reply: reply.clone(),
+                    });
+                }
             }
         }
     }
@@ -465,7 +465,7 @@ impl Engine {
         }
         // Records that are damaged may have been of sessions that were forgotten.
         while let Some(sessions) = &self.lasting
-            && sessions.len() > LASTING_SESSIONS_MAX
+            && sessions.sessions().len() > LASTING_SESSIONS_MAX
             && let Some(idlest) = sessions.idlest()
         {
             self.forget_session(idlest);

@@ -11,4 +11,4 @@ mod outcomes;
 pub use admission::{Load, Usage, durability, never_fits};
 pub use confirms::{Confirms, Watermark};
 pub use dedup::{Original, Remembered, cost_of_id};
-pub use outcomes::{Awaited, GivenUp, Kept, Known, Outcomes, Remembers};
+pub use outcomes::{Awaited, GivenUp, Kept, Known, Lasting, Outcomes};

@@ -1,13 +1,12 @@
 //! What the numbered commands of lasting sessions came to, until their sessions have seen it.
+//!
+//! The lists are sorted; they are short by their bounds, or grow at their ends. So they need no trees, which WebAssembly would have to download.
 
-use crate::model::collections::{BTreeMap, BTreeSet};
 use crate::model::limits::{
     LOG_NUMBER_MAX, OUTCOME_OVERHEAD_BYTES, SESSION_IDLE_MS, SESSION_OUTCOMES_MAX,
     SESSION_OVERHEAD_BYTES,
 };
-use crate::model::{
-    CallId, Durability, Error, ErrorKind, Numbered, Result, SessionName, Span, Time,
-};
+use crate::model::{CallId, Durability, Error, ErrorKind, Numbered, Result, SessionName, Time};
 
 /// What a command came to.
 #[derive(Clone, Debug)]
@@ -39,9 +38,20 @@ pub enum Known<T> {
     Done(Kept<T>),
 }
 
-/// Who else wants the answer of a numbered command that waits.
+impl<T> Known<T> {
+    fn cost(&self) -> u64 {
+        match self {
+            Known::Done(kept) => kept.cost(),
+            Known::Waits(_) => 0,
+        }
+    }
+}
+
+/// Who wants the answer of a numbered command that waits.
 #[derive(Debug)]
 pub struct Awaited {
+    /// The call that was made for it first.
+    pub first: CallId,
     /// Whose command.
     pub session: SessionName,
     /// Its number.
@@ -61,98 +71,104 @@ pub enum GivenUp {
     CallOnly,
 }
 
+/// A lasting session.
 #[derive(Debug)]
-struct Lasting<T> {
-    heard: Time,
-    seen: u64,
-    known: BTreeMap<u64, Known<T>>,
+pub struct Lasting<T> {
+    /// Its name.
+    pub name: SessionName,
+    /// When it was last heard of.
+    pub heard: Time,
+    /// It has every answer up to this number.
+    pub seen: u64,
+    /// What is known of its commands that it has not seen, by number.
+    pub known: Vec<(u64, Known<T>)>,
 }
 
 impl<T> Lasting<T> {
     /// Forgets the answers up to `seen`. Gives what they cost.
     fn acknowledge(&mut self, seen: u64) -> u64 {
         self.seen = self.seen.max(seen);
-        let mut freed = 0;
-        while let Some(number) = self.known.first_key_value().map(|(number, _)| *number)
-            && number <= self.seen
-        {
-            freed += self.drop_answer(number);
-        }
-        freed
+        let seen = self.seen;
+        let end = self.known.partition_point(|(number, _)| *number <= seen);
+        let gone = self.known.drain(..end);
+        gone.map(|(_, known)| known.cost()).sum()
     }
 
-    fn drop_answer(&mut self, number: u64) -> u64 {
-        match self.known.remove(&number) {
-            Some(Known::Done(kept)) => kept.cost(),
-            Some(Known::Waits(_)) | None => 0,
+    fn find(&self, number: u64) -> std::result::Result<usize, usize> {
+        self.known.binary_search_by_key(&number, |(own, _)| *own)
+    }
+
+    /// Puts what is known now of a command in place of what was. Gives what that cost.
+    fn know(&mut self, number: u64, known: Known<T>) -> u64 {
+        match self.find(number) {
+            Ok(at) => std::mem::replace(&mut self.known[at].1, known).cost(),
+            Err(at) => {
+                self.known.insert(at, (number, known));
+                0
+            }
         }
     }
 
     fn cost(&self) -> u64 {
-        let answers = self.known.values().map(|known| match known {
-            Known::Done(kept) => kept.cost(),
-            Known::Waits(_) => 0,
-        });
+        let answers = self.known.iter().map(|(_, known)| known.cost());
         SESSION_OVERHEAD_BYTES as u64 + answers.sum::<u64>()
     }
 
     fn waits(&self) -> bool {
-        let mut known = self.known.values();
-        known.any(|known| matches!(known, Known::Waits(_)))
+        let mut known = self.known.iter();
+        known.any(|(_, known)| matches!(known, Known::Waits(_)))
     }
-}
-
-/// A lasting session in a checkpoint.
-pub struct Remembers<'a, T> {
-    /// Its name.
-    pub session: SessionName,
-    /// When it was last heard of.
-    pub heard: Time,
-    /// It has every answer up to this number.
-    pub seen: u64,
-    /// What it has not seen and the log has, in order.
-    pub answers: Vec<(u64, &'a T)>,
 }
 
 /// The lasting sessions.
 #[derive(Debug)]
 pub struct Outcomes<T> {
-    sessions: BTreeMap<SessionName, Lasting<T>>,
-    /// Who was not heard of for longest comes first.
-    heard: BTreeSet<(Time, SessionName)>,
-    awaited: BTreeMap<CallId, Awaited>,
+    /// By name.
+    sessions: Vec<Lasting<T>>,
+    /// By the first call.
+    awaited: Vec<Awaited>,
     /// When the store was opened: nobody could be heard of before.
     opened: Time,
+    /// No session is to be forgotten before.
+    next_forgotten: Time,
 }
 
 impl<T> Default for Outcomes<T> {
     fn default() -> Self {
         Outcomes {
-            sessions: BTreeMap::new(),
-            heard: BTreeSet::new(),
-            awaited: BTreeMap::new(),
+            sessions: Vec::new(),
+            awaited: Vec::new(),
             opened: Time(0),
+            next_forgotten: Time::NEVER,
         }
     }
 }
 
 impl<T> Outcomes<T> {
-    /// How many sessions there are.
+    /// All sessions, by name.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+    pub fn sessions(&self) -> &[Lasting<T>] {
+        &self.sessions
     }
 
     /// Whether there is such a session.
     #[must_use]
     pub fn has(&self, session: SessionName) -> bool {
-        self.sessions.contains_key(&session)
+        self.place(session).is_ok()
+    }
+
+    fn place(&self, session: SessionName) -> std::result::Result<usize, usize> {
+        self.sessions.binary_search_by_key(&session, |own| own.name)
+    }
+
+    fn own(&self, session: SessionName) -> Option<&Lasting<T>> {
+        let at = self.place(session).ok()?;
+        Some(&self.sessions[at])
+    }
+
+    fn own_mut(&mut self, session: SessionName) -> Option<&mut Lasting<T>> {
+        let at = self.place(session).ok()?;
+        Some(&mut self.sessions[at])
     }
 
     /// The store was opened: from here on sessions can be heard of.
@@ -162,40 +178,39 @@ impl<T> Outcomes<T> {
 
     /// A session begins that is not there, or is found in the log. Gives what it costs.
     pub fn begin(&mut self, session: SessionName, seen: u64, now: Time) -> u64 {
+        let Err(at) = self.place(session) else {
+            return 0;
+        };
         let lasting = Lasting {
+            name: session,
             heard: now,
             seen,
-            known: BTreeMap::new(),
+            known: Vec::new(),
         };
         let cost = lasting.cost();
-        self.sessions.insert(session, lasting);
-        self.heard.insert((now, session));
+        self.sessions.insert(at, lasting);
+        self.next_forgotten = self.next_forgotten.min(self.over(now));
         cost
     }
 
     /// A session is no more. Gives what it cost; nothing for one that there is not.
     pub fn forget(&mut self, session: SessionName) -> u64 {
-        let Some(lasting) = self.sessions.remove(&session) else {
-            return 0;
-        };
-        self.heard.remove(&(lasting.heard, session));
-        lasting.cost()
+        match self.place(session) {
+            Ok(at) => self.sessions.remove(at).cost(),
+            Err(_) => 0,
+        }
     }
 
     /// A session is heard of, and has the answers up to `seen`. Gives what they cost. Errors: `Indeterminate` for one that there is not, `InvalidArgument`
     /// for a number that none can be.
     pub fn hear(&mut self, session: SessionName, seen: u64, now: Time) -> Result<u64> {
-        let lasting = self.sessions.get_mut(&session).ok_or_else(unknown)?;
+        let lasting = self.own_mut(session).ok_or_else(unknown)?;
         if seen >= LOG_NUMBER_MAX {
             return Err(Error::invalid(format!(
                 "the session says that it has seen answer {seen}, and commands are counted from 1; say the number of the last answer"
             )));
         }
-        let before = std::mem::replace(&mut lasting.heard, now);
-        if before != now {
-            self.heard.remove(&(before, session));
-            self.heard.insert((now, session));
-        }
+        lasting.heard = now;
         Ok(lasting.acknowledge(seen))
     }
 
@@ -206,7 +221,7 @@ impl<T> Outcomes<T> {
             number,
             seen,
         } = numbered;
-        let lasting = self.sessions.get(&session).ok_or_else(unknown)?;
+        let lasting = self.own(session).ok_or_else(unknown)?;
         let seen = lasting.seen.max(seen);
         if number <= seen {
             return Err(Error::invalid(format!(
@@ -229,43 +244,45 @@ impl<T> Outcomes<T> {
     /// Up to which number a session has every answer; `None` for one that there is not.
     #[must_use]
     pub fn seen_by(&self, session: SessionName) -> Option<u64> {
-        Some(self.sessions.get(&session)?.seen)
+        Some(self.own(session)?.seen)
     }
 
     /// What is known of a command.
     #[must_use]
     pub fn find(&self, session: SessionName, number: u64) -> Option<&Known<T>> {
-        self.sessions.get(&session)?.known.get(&number)
+        let lasting = self.own(session)?;
+        let at = lasting.find(number).ok()?;
+        Some(&lasting.known[at].1)
     }
 
     /// Keeps what a command came to, in place of what was kept of it before. Gives what it costs and what is freed; nothing, if its session is gone or has seen it.
     pub fn keep(&mut self, session: SessionName, number: u64, kept: Kept<T>) -> (u64, u64) {
-        let Some(lasting) = self.sessions.get_mut(&session) else {
-            return (0, 0);
-        };
-        if number <= lasting.seen {
-            return (0, 0);
+        match self.own_mut(session) {
+            Some(lasting) if number > lasting.seen => {
+                let cost = kept.cost();
+                (cost, lasting.know(number, Known::Done(kept)))
+            }
+            _ => (0, 0),
         }
-        let cost = kept.cost();
-        let freed = lasting.drop_answer(number);
-        lasting.known.insert(number, Known::Done(kept));
-        (cost, freed)
     }
 
-    /// A command waits. Gives what is freed of an earlier answer.
+    /// A command waits that no other call waits for. Gives what is freed of an earlier answer.
     pub fn wait(&mut self, numbered: Numbered, call: CallId) -> u64 {
-        let Some(lasting) = self.sessions.get_mut(&numbered.session) else {
+        let Numbered {
+            session, number, ..
+        } = numbered;
+        let Some(lasting) = self.own_mut(session) else {
             return 0;
         };
-        let freed = lasting.drop_answer(numbered.number);
-        lasting.known.insert(numbered.number, Known::Waits(call));
-        let awaited = Awaited {
-            session: numbered.session,
-            number: numbered.number,
+        let freed = lasting.know(number, Known::Waits(call));
+        // The numbers of calls rise.
+        self.awaited.push(Awaited {
+            first: call,
+            session,
+            number,
             joined: Vec::new(),
             is_given_up: false,
-        };
-        self.awaited.insert(call, awaited);
+        });
         freed
     }
 
@@ -276,28 +293,35 @@ impl<T> Outcomes<T> {
         !self.awaited.is_empty()
     }
 
+    fn find_awaited(&self, first: CallId) -> Option<usize> {
+        let found = self.awaited.binary_search_by_key(&first, |own| own.first);
+        found.ok()
+    }
+
     /// Another call waits for the command that `first` was made for.
     pub fn join(&mut self, first: CallId, call: CallId) {
-        if let Some(awaited) = self.awaited.get_mut(&first) {
-            awaited.joined.push(call);
+        if let Some(at) = self.find_awaited(first) {
+            self.awaited[at].joined.push(call);
         }
     }
 
     /// The command that a call was made for waits no more.
     pub fn end(&mut self, first: CallId) -> Option<Awaited> {
-        let awaited = self.awaited.remove(&first)?;
-        if let Some(lasting) = self.sessions.get_mut(&awaited.session)
-            && let Some(Known::Waits(call)) = lasting.known.get(&awaited.number)
-            && *call == first
+        let at = self.find_awaited(first)?;
+        let awaited = self.awaited.remove(at);
+        if let Some(lasting) = self.own_mut(awaited.session)
+            && let Ok(at) = lasting.find(awaited.number)
+            && matches!(lasting.known[at].1, Known::Waits(call) if call == first)
         {
-            lasting.known.remove(&awaited.number);
+            lasting.known.remove(at);
         }
         Some(awaited)
     }
 
     /// A call is given up that was made first for a command, or has joined the one that was. `None`: it was made for none that waits.
     pub fn give_up(&mut self, first: CallId, call: CallId) -> Option<GivenUp> {
-        let awaited = self.awaited.get_mut(&first)?;
+        let at = self.find_awaited(first)?;
+        let awaited = &mut self.awaited[at];
         if first == call {
             awaited.is_given_up = true;
         } else {
@@ -313,59 +337,38 @@ impl<T> Outcomes<T> {
     /// Who was not heard of for longest and waits for nothing.
     #[must_use]
     pub fn idlest(&self) -> Option<SessionName> {
-        let mut sessions = self.heard.iter().map(|(_, session)| *session);
-        sessions.find(|session| {
-            let lasting = self.sessions.get(session);
-            lasting.is_some_and(|lasting| !lasting.waits())
-        })
+        let idle = self.sessions.iter().filter(|own| !own.waits());
+        let idlest = idle.min_by_key(|own| own.heard);
+        idlest.map(|own| own.name)
     }
 
-    /// When the next session is to be forgotten, if it is not heard of.
+    /// No session is to be forgotten before this moment.
     #[must_use]
     pub fn next_forgotten(&self) -> Time {
-        let first = self.heard.first();
-        first.map_or(Time::NEVER, |(heard, _)| self.over(*heard))
+        self.next_forgotten
     }
 
     fn over(&self, heard: Time) -> Time {
-        const IDLE: Span = SESSION_IDLE_MS;
-        heard.max(self.opened).after(IDLE)
+        heard.max(self.opened).after(SESSION_IDLE_MS)
     }
 
     /// A session that was not heard of for too long. One that waits for an answer counts as heard of.
     pub fn next_idle(&mut self, now: Time) -> Option<SessionName> {
-        while let Some((heard, session)) = self.heard.first().copied()
-            && self.over(heard) <= now
-        {
-            match self.sessions.get_mut(&session) {
-                Some(lasting) if lasting.waits() => {
-                    lasting.heard = now;
-                    self.heard.remove(&(heard, session));
-                    self.heard.insert((now, session));
+        let mut next = Time::NEVER;
+        for at in 0..self.sessions.len() {
+            let own = &self.sessions[at];
+            let mut over = self.over(own.heard);
+            if over <= now {
+                if !own.waits() {
+                    return Some(own.name);
                 }
-                _ => return Some(session),
+                self.sessions[at].heard = now;
+                over = self.over(now);
             }
+            next = next.min(over);
         }
+        self.next_forgotten = next;
         None
-    }
-
-    /// All sessions, by name.
-    pub fn iter(&self) -> impl Iterator<Item = Remembers<'_, T>> {
-        self.sessions.iter().map(|(session, lasting)| {
-            let answers = lasting
-                .known
-                .iter()
-                .filter_map(|(number, known)| match known {
-                    Known::Done(kept) if kept.is_logged => Some((*number, &kept.answer)),
-                    _ => None,
-                });
-            Remembers {
-                session: *session,
-                heard: lasting.heard,
-                seen: lasting.seen,
-                answers: answers.collect(),
-            }
-        })
     }
 }
 
