@@ -1,7 +1,6 @@
 //! The hall's side of the log: what is recorded, what waits for it, what its outcomes let go.
 
 use crate::model::Departure;
-use crate::model::collections::sorted;
 use crate::model::limits::SYNC_DELAY_MS_MAX;
 use crate::model::{CallId, Durability, Error, ErrorKind, MessageId, Result, SessionId, Time};
 use crate::produce::Watermark;
@@ -320,11 +319,12 @@ impl Engine {
             self.refused = Some(why.clone());
         }
         self.notice(u32::MAX, Noticed::StoreFailed);
-        // Some who wait for the log waited for something else before, and stand in the second list only.
-        let mut calls = self.calls.drain();
-        calls.extend(self.confirms.drain());
-        let mut calls = sorted(calls);
-        calls.dedup();
+        // Some who wait for the log waited for something else before, and stand in its list only.
+        let mut calls = self.confirms.drain();
+        for call in &calls {
+            self.calls.remove(*call);
+        }
+        calls.extend(self.calls.drain());
         for call in calls {
             let error = Error::new(
                 ErrorKind::Indeterminate,

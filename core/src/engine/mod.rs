@@ -447,7 +447,7 @@ impl Engine {
             .push_back(Output::Event(Event::Noticed(notice)));
     }
 
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline)]
     fn resolve(&mut self, call: CallId, result: Result<Reply>) {
         if !self.end_awaited(call, &result) {
             return;

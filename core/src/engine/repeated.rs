@@ -286,7 +286,7 @@ impl Engine {
     }
 
     /// A call that waited has its outcome: if its command was numbered, that is kept, and all who joined it get it. Gives whether the call itself still wants it.
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline)]
     pub(super) fn keep_awaited(&mut self, call: CallId, outcome: &Outcome) -> bool {
         !self.lasting.as_ref().is_some_and(|own| own.is_awaited())
             || self.keep_for_all(call, outcome)
@@ -325,7 +325,7 @@ impl Engine {
     }
 
     /// A call that waited ends without an outcome to keep: so do all who joined it. Gives whether the call itself still wants to know.
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline)]
     pub(super) fn end_awaited(&mut self, call: CallId, result: &Result<Reply>) -> bool {
         !self.lasting.as_ref().is_some_and(|own| own.is_awaited()) || self.end_for_all(call, result)
     }
