@@ -126,6 +126,8 @@ def open(
     memory_limit: most bytes that messages may take (4 GiB); then producers get QueueFull, or wait.
     lease: how long a delivery is its consumer's where a queue does not say, in seconds.
 
+    What a damaged store has lost is in `broker.damage`, and logged; everything else is served.
+
     Raises InvalidArgument (also for a directory that holds something else), StoreLocked (it is open
     elsewhere), StoreCorrupt, StoreFailed (the system refuses, or a newer version wrote it); nothing
     is changed then.
@@ -136,7 +138,7 @@ def open(
     """
     directory = None if path is None else _directory(path)
     broker = _native._open(directory, durability=durability, memory_limit=memory_limit, lease=lease)
-    _log.opened(directory)
+    _log.opened(directory, broker.damage)
     return broker
 
 

@@ -2,12 +2,13 @@
 
 A program that wants the lines says so, as with every library: logging.basicConfig(), or a handler
 on logging.getLogger("ferrymq"). What went wrong is a warning, a store that failed an error, that a
-broker was opened or closed is for debugging.
+broker was opened or closed is for debugging. What a damaged store has lost is an error a loss.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from . import _hubs
 
@@ -44,10 +45,15 @@ def _log(queue: str, what: str, detail: str, count: int) -> None:
         logger.warning(line, queue, count)
 
 
-def opened(directory: str | None = None) -> None:
-    """Log that a broker was opened, where, and by whom what it tells is to be logged."""
+def opened(directory: str | None = None, damage: Iterable[str] = ()) -> None:
+    """Log that a broker was opened, where, and by whom what it tells is to be logged.
+
+    damage: what the store has lost.
+    """
     _hubs.remember()
     logger.debug("broker opened in %s", directory or "memory")
+    for loss in damage:
+        logger.error("the store %s is damaged: %s", directory, loss)
 
 
 def closed() -> None:

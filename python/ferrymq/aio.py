@@ -667,6 +667,11 @@ class Broker:
         """The event bus: publish(topic, body), subscribe(pattern, handler)."""
         return EventBus(self, await self.exchange(EXCHANGE, "topic"))
 
+    @property
+    def damage(self) -> list[str]:
+        """What a damaged store has lost, a sentence each; see ferrymq.Broker."""
+        return self._broker.damage
+
     async def metrics(self) -> str:
         """The broker and its queues in numbers, as text for Prometheus."""
         return self._broker.metrics()

@@ -199,6 +199,13 @@ impl Broker {
         self.submit(py, Command::BrokerStats, Shape::Stats)
     }
 
+    /// What a damaged store has lost: a sentence each, which names the file, the queues and the messages. Everything else is served.
+    #[getter]
+    fn damage(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let driver = self.shared.driver(py)?;
+        Ok(driver.losses().iter().map(ToString::to_string).collect())
+    }
+
     /// The broker and its queues in numbers, as text for Prometheus.
     ///
     /// Names are ferrymq_queue_ready{queue="..."} and so on; counters end in _total, durations are seconds.

@@ -131,6 +131,8 @@ def run(options: argparse.Namespace, directory: Path, show: Callable[[str], None
         cycle = Cycle(directory, number, options.seed, options.lie)
         end = cycle.live(rng)
         ends[end] = ends.get(end, 0) + 1
+        # What to look at when a promise was broken.
+        directory.with_name("said").write_text("".join(cycle.lines))
         for line in cycle.lines:
             ledger.hear(line)
         if options.lie == "lose-tail":
@@ -173,7 +175,7 @@ def main() -> int:
     try:
         run(options, above / "store", progress)
     except Broken as error:
-        print(f"\nbroken: {error}\nthe store is kept in {above / 'store'}", file=sys.stderr)
+        print(f"\nbroken: {error}\nthe store, and what was said, are kept in {above}", file=sys.stderr)
         if options.lie != "none":
             shutil.rmtree(above)
         return 1

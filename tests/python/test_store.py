@@ -295,6 +295,33 @@ def test_a_store_without_its_beginning(data: Path) -> None:
     assert after == before
 
 
+def test_damage_names_its_queue_and_what_is_served(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ferrymq.open(data) as broker:
+        assert broker.damage == []
+        broker.queue("other").produce("whole")
+        jobs = broker.queue("jobs")
+        for number in range(5):
+            jobs.produce(f"message number {number}")
+    (path,) = (path for path in data.glob("*.seg") if b"message number 2" in path.read_bytes())
+    image = path.read_bytes()
+    path.write_bytes(image.replace(b"message number 2", b"message number 9"))
+    for _ in range(2):
+        caplog.clear()
+        with ferrymq.open(data) as broker:
+            (loss,) = broker.damage
+            assert broker.aio.damage == [loss]
+            for words in ("cannot be read", "jobs", "messages 4 to 4", "everything else is served"):
+                assert words in loss
+            assert "other" not in loss
+            kept = [f"message number {number}" for number in (0, 1, 3, 4)]
+            assert bodies(broker.queue("jobs")) == kept
+            assert bodies(broker.queue("other")) == ["whole"]
+        errors = [line.getMessage() for line in caplog.records if line.levelname == "ERROR"]
+        assert errors == [f"the store {data} is damaged: {loss}"]
+
+
 @pytest.fixture
 def shared() -> Iterator[Path]:
     """A directory that any user may enter."""

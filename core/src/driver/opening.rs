@@ -2,7 +2,7 @@
 
 use std::path::{Path, absolute};
 
-use crate::engine::Config;
+use crate::engine::{Config, Loss};
 use crate::model::{Error, ErrorKind, Result};
 use crate::store::Damage;
 
@@ -42,6 +42,12 @@ impl Broker {
     #[must_use]
     pub fn damage(&self) -> Vec<Damage> {
         self.with_state(|state, _, _| state.engine.damage().to_vec())
+    }
+
+    /// What that means for queues and messages.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        self.with_state(|state, _, _| state.engine.losses().to_vec())
     }
 }
 
