@@ -168,6 +168,9 @@ impl Files {
                 .file
                 .write_all_at(&vec![0; (ahead - end) as usize], end)?;
             opened.zeroed.store(ahead, Ordering::Relaxed);
+        } else if end < opened.len {
+            // Nothing that was written is zeroed later: the header that follows a long chunk stands before it. The last copy of the header is written first, and says nothing of what is before it.
+            opened.zeroed.fetch_max(end, Ordering::Relaxed);
         }
         opened.file.write_all_at(bytes, offset)
     }
@@ -275,4 +278,50 @@ pub(super) fn said(error: &io::Error) -> String {
 /// The process that runs.
 pub(super) fn this_process() -> u32 {
     process::id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: FileId = FileId(1);
+
+    #[test]
+    fn a_header_that_follows_its_frames_leaves_them_as_they_are() {
+        let directory = tempfile::tempdir().expect("made");
+        let owner = Owner::take(directory.path()).expect("nobody has it");
+        let files = Files::new(directory.path(), owner).expect("it is there");
+        let write = |offset, bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            let done = files.execute(DiskOp::WriteAt {
+                file: FILE,
+                offset,
+                bytes,
+            });
+            assert_eq!(done, DiskOutcome::Done);
+        };
+        for frames in [1000, ZEROED_AHEAD_BYTES - 1, ZEROED_AHEAD_BYTES, 400_000] {
+            let len = 4 * ZEROED_AHEAD_BYTES;
+            let made = files.execute(DiskOp::Create { file: FILE, len });
+            assert_eq!(made, DiskOutcome::Done);
+            let frames = vec![7; frames as usize];
+            write(len - 512, &[9; 512]);
+            write(512, &frames);
+            write(0, &[1; 512]);
+            write(512 + frames.len() as u64, &[8; 100]);
+            let read = files.execute(DiskOp::ReadAt {
+                file: FILE,
+                offset: 0,
+                len: len as u32,
+            });
+            let DiskOutcome::Bytes(read) = read else {
+                panic!("it cannot be read");
+            };
+            let mut whole = [vec![1; 512], frames, vec![8; 100]].concat();
+            whole.resize(len as usize - 512, 0);
+            whole.extend([9; 512]);
+            assert!(read == whole, "{} bytes of frames", whole.len());
+            files.execute(DiskOp::Delete { file: FILE });
+        }
+    }
 }
