@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use ferrymq_core::driver::{Broker, Options, Queue};
+use ferrymq_core::driver::{Broker, Options, Queue, Storage};
+use ferrymq_core::model::limits::FREE_SEGMENTS_MAX;
 use ferrymq_core::model::{Durability, Error, ErrorKind, Outgoing, QueueOptions, Span};
 
 fn open(directory: &Path) -> Broker {
@@ -239,6 +240,34 @@ fn segments_follow_each_other_and_are_used_again() {
     let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
     assert!(segments.count() <= 4, "80 MiB went through");
     assert!(bodies(&open(directory.path())).is_empty());
+}
+
+#[test]
+fn crashes_do_not_cost_a_file_each() {
+    let directory = tempfile::tempdir().expect("made");
+    let storage = Storage::Files(directory.path().join("data"));
+    let (broker, testing) = Broker::open_testing(Options::default(), storage).expect("it opens");
+    queue(&broker).produce("kept").expect("confirmed");
+    for turn in 0..40 {
+        queue(&broker).produce(vec![turn]).expect("confirmed");
+        testing.kill();
+        testing.reopen().expect("it opens again");
+    }
+    let files = everything(&directory.path().join("data"));
+    let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+    let count = segments.count();
+    assert!(count <= FREE_SEGMENTS_MAX + 44, "{count} files");
+    while let Some(taken) = queue(&broker).consume(Some(Span(0))).expect("open") {
+        taken.ack().expect("leased");
+    }
+    for _ in 0..40 {
+        testing.kill();
+        testing.reopen().expect("it opens again");
+    }
+    let files = everything(&directory.path().join("data"));
+    let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+    let count = segments.count();
+    assert!(count <= FREE_SEGMENTS_MAX + 4, "{count} files for nothing");
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub const SYNC_DELAY_MS_MAX: Span = Span(10);
 pub const SEGMENT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 /// Bytes of a segment on the disk in memory that tests use: so many can be written before it has to sync by itself.
 pub const SEGMENT_BYTES_TESTING: u64 = 256 * 1024;
+/// Most files without a segment that are kept for segments to come; more are deleted.
+pub const FREE_SEGMENTS_MAX: usize = 8;
 /// A segment file is filled with zeros so far ahead of small writes, bytes: then a sync has nothing to change in the file's map.
 pub const ZEROED_AHEAD_BYTES: u64 = 256 * 1024;
 /// Least bytes of a segment.

@@ -1,7 +1,7 @@
 //! Where frames go: the segments, the files that are free, and what is on its way to the disk.
 
 use crate::model::deliberate::{self, Deliberate};
-use crate::model::limits::LOG_NUMBER_MAX;
+use crate::model::limits::{FREE_SEGMENTS_MAX, LOG_NUMBER_MAX};
 
 use super::format::{self, About, Copy, FRAMES_AT, FrameHeader, FrameKind, SegmentHeader};
 use super::record::Sealed;
@@ -384,9 +384,10 @@ impl Writer {
         file
     }
 
-    /// A file holds nothing any more: it is kept for a segment to come, or deleted when it is of another length.
+    /// A file holds nothing any more: it is kept for a segment to come, or deleted when it is of another length, or enough are kept. Each opening begins a segment in a new file where what is void
+    /// is not known to be so yet, so that without a bound each crash would cost a file.
     pub fn give_back(&mut self, file: FileId, len: u64) {
-        if len == self.segment_bytes {
+        if len == self.segment_bytes && self.free.len() < FREE_SEGMENTS_MAX {
             self.free.push(file);
         } else {
             self.requests.push(DiskOp::Delete { file });
