@@ -48,7 +48,7 @@ impl Engine {
         line.ids.as_ref()?.find(name, self.now, window)
     }
 
-    fn dedup_window(&self, index: u32) -> Option<Span> {
+    pub(super) fn dedup_window(&self, index: u32) -> Option<Span> {
         self.topology.queue_at(index)?.spec.dedup_window
     }
 

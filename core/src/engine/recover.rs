@@ -158,6 +158,7 @@ impl Engine {
         self.settle_notes();
         self.open_sessions();
         self.end_exclusive(&mut slots);
+        self.forget_over_by(time);
         let mut spent = Vec::new();
         for (id, mut kept) in slots {
             // What was due when the log ended is due, whatever the clock says now: it may have been seen.
@@ -328,6 +329,20 @@ impl Engine {
                 at,
             };
             self.remember_id(queue.index, original);
+        }
+    }
+
+    /// Dedup ids whose window was over when the log ended count no more, whatever the clock says now.
+    fn forget_over_by(&mut self, time: Time) {
+        let all: Vec<u32> = self
+            .topology
+            .queues()
+            .map(|(_, queue)| queue.index)
+            .collect();
+        for index in all {
+            if let Some(window) = self.dedup_window(index) {
+                self.forget_over(index, time, window);
+            }
         }
     }
 
