@@ -63,7 +63,7 @@ pub struct Config {
     pub durability: Durability,
     /// Seed of the backoff's jitter and of dispatch by chance.
     pub seed: u64,
-    /// Which opening this is: tokens of another epoch open nothing.
+    /// Which opening this is, one more than at the opening before: tokens of another epoch open nothing, and what an opening wrote that a crash ended is nothing to another.
     pub epoch: u32,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
@@ -220,8 +220,8 @@ impl Engine {
     pub fn open(config: Config, now: Time) -> Engine {
         let mut engine = Engine::memory(config);
         engine.now = now;
-        let opening = now.0.wrapping_add(config.epoch.into());
-        let log = Log::open(config.segment_bytes, config.store, opening);
+        // Not the time: a clock that jumps back gives the same again.
+        let log = Log::open(config.segment_bytes, config.store, config.epoch.into());
         engine.log = Some(log.into());
         engine.lasting = Stored::made(Box::default);
         engine.opened = false;
