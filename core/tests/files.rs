@@ -282,6 +282,30 @@ fn one_owner_at_a_time() {
 }
 
 #[test]
+fn an_opening_has_a_new_number_where_nobody_knows_the_last_one() {
+    let directory = tempfile::tempdir().expect("made");
+    let claim = directory.path().join("OWNER");
+    let epoch = || -> u32 {
+        let text = fs::read_to_string(&claim).expect("read");
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("epoch "));
+        lines
+            .next()
+            .and_then(|epoch| epoch.parse().ok())
+            .expect("said")
+    };
+    open(directory.path()).close();
+    assert_eq!(epoch(), 1);
+    open(directory.path()).close();
+    assert_eq!(epoch(), 2);
+    fs::write(&claim, "garbled").expect("written");
+    open(directory.path()).close();
+    let after = epoch();
+    assert!(after > 1_000_000_000, "{after}");
+    open(directory.path()).close();
+    assert_eq!(epoch(), after + 1);
+}
+
+#[test]
 fn an_owner_without_locks_is_honoured_while_it_lives() {
     let directory = tempfile::tempdir().expect("made");
     open(directory.path()).close();

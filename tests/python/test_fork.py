@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ferrymq
 
-# Opens a store, forks a child that lives until its standard input ends, and says its number.
+# Opens a store and forks a child that says its number and lives until its standard input ends.
 OWNER = """
 import os, sys
 import ferrymq
@@ -18,9 +18,10 @@ broker = ferrymq.open(sys.argv[1])
 broker.queue("jobs").produce("kept")
 child = os.fork()
 if child == 0:
+    # Only now it has let go of what it inherited: fork returns after that.
+    print(os.getpid(), flush=True)
     sys.stdin.read()
     os._exit(0)
-print(child, flush=True)
 os.waitpid(child, 0)
 """
 

@@ -240,7 +240,7 @@ async function takeName(directory: string, place: string): Promise<Server | unde
 
 /** Claims a directory, unless somebody has who is alive. */
 async function claimFor(directory: string, file: FileHandle): Promise<Claim> {
-  const before = (await readClaim(file)) ?? NOBODY;
+  const before = (await readClaim(file)) ?? (await lostClaim(directory));
   // This process itself holds no other handle: that one would have the name.
   if (before.pid !== process.pid && (await isAlive(before))) throw locked(directory, before, false);
   if (await hasNativeLock(directory)) throw locked(directory, NOBODY, false);
@@ -259,6 +259,15 @@ async function claimFor(directory: string, file: FileHandle): Promise<Claim> {
   }
   await syncDirectory(directory);
   return claim;
+}
+
+/**
+ * What stands for a claim that cannot be read, or is not there. The number of an opening must be new in a store: where there is one, it goes on from the seconds since 1970, of which no owners can have
+ * been as many.
+ */
+async function lostClaim(directory: string): Promise<Claim> {
+  const isNew = !(await readdir(directory)).some((name) => SEGMENT.test(name));
+  return isNew ? NOBODY : { ...NOBODY, epoch: Math.floor(Date.now() / 1000) };
 }
 
 /** Whether the native driver has the lock that it holds while it has the store open. Source: proc_locks(5). */

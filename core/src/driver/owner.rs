@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::{self, Error, Result};
 
-use super::files::{said, segment_file, this_process};
+use super::files::{list, said, segment_file, this_process};
 
 /// The file that is locked as long as the store is open.
 const LOCK: &str = "LOCK";
@@ -42,6 +43,22 @@ impl Claim {
             start: start_of(this_process()).unwrap_or(0),
             epoch,
             home: "native".to_owned(),
+        }
+    }
+
+    /// What stands for the claim of an owner that cannot be read, or is not there. The number of an opening must be new in a store: where there is one, it goes on from the seconds since 1970, of which no
+    /// owners can have been as many.
+    fn lost(directory: &Path) -> Claim {
+        let is_new = list(directory).is_ok_and(|files| files.is_empty());
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = seconds.map_or(0, |since| since.as_secs());
+        Claim {
+            epoch: if is_new {
+                0
+            } else {
+                u32::try_from(seconds).unwrap_or(u32::MAX / 2)
+            },
+            ..Claim::default()
         }
     }
 
@@ -118,7 +135,7 @@ impl Owner {
             Err(TryLockError::Error(error)) => Err(error),
         };
         let file = file.map_err(|error| refused(&error))?;
-        let before = read_claim(&file).unwrap_or_default();
+        let before = read_claim(&file).unwrap_or_else(|| Claim::lost(directory));
         // Who has no locks says who he is. This process itself holds no other handle: that one would have the lock.
         if before.is_alive() && before.pid != this_process() {
             return Err(locked(directory, Some(before)));
