@@ -3,7 +3,7 @@
 use ferrymq_core::model::{Backoff, Overflow, QueueOptions};
 
 use crate::item::{Accept, Removal};
-use crate::model::{Exists, Model};
+use crate::model::{Ask, Asked, Exists, Model};
 use crate::workload::BACKOFF_MAX;
 
 impl Model {
@@ -61,6 +61,18 @@ impl Model {
                 item.begins_anew();
                 item.expires_min = item.expires_min.min(ttl);
                 item.may_die = true;
+            }
+        }
+    }
+
+    /// A produce is sent again: if it is done anew, its messages live no longer than their queue says now.
+    pub fn ask_again(&mut self, ask: &Ask) {
+        if let Asked::Produce(items) = &ask.what {
+            for &index in items {
+                let item = &mut self.items[index as usize];
+                let ttl = self.slots[item.slot as usize].ttl;
+                let expires = ttl.map_or(u64::MAX, |ttl| self.now + ttl);
+                item.expires_min = item.expires_min.min(expires);
             }
         }
     }

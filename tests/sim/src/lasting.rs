@@ -137,9 +137,11 @@ impl World<'_> {
     fn send(&mut self, number: u64) -> Verdict {
         let owner = self.owner.get_or_insert_default();
         let numbered = owner.numbered(number);
-        let Some(command) = owner.find(number).map(|sent| sent.command.clone()) else {
+        let Some(sent) = owner.find(number) else {
             return Ok(());
         };
+        let command = sent.command.clone();
+        self.model.ask_again(&sent.ask);
         let now = self.model.now;
         self.say(|| format!("{now} ms: number {number}: {command:?}"));
         match self.engine.handle_numbered(Time(now), numbered, command) {

@@ -183,7 +183,9 @@ impl Opening {
                 });
             }
             let is_whole = !self.headless.contains(&of.segment) && !self.is_cut(own);
-            let may_continue = of.end_lsn.is_none() && is_whole;
+            // A newer segment of which nothing is promised is void for good once a segment after it says so; until then it looks like one that was safe before the next began.
+            let is_last = self.newest == of.segment;
+            let may_continue = of.end_lsn.is_none() && is_whole && is_last;
             self.tail = tail(bytes, of, &scan, may_continue);
             if self.tail.continues.is_none() {
                 again = safe.split_off(safe.partition_point(|own| own.lsn <= self.tail.durable));
