@@ -175,7 +175,8 @@ def main() -> int:
     try:
         run(options, above / "store", progress)
     except Broken as error:
-        print(f"\nbroken: {error}\nthe store, and what was said, are kept in {above}", file=sys.stderr)
+        kept = f"the store, and what was said, are kept in {above}"
+        print(f"\nbroken: {error}\n{kept}", file=sys.stderr)
         if options.lie != "none":
             shutil.rmtree(above)
         return 1
